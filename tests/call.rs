@@ -16,7 +16,8 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 #[error("the message cannot be read")]
 struct Unreadable(#[from] serde_json::Error);
 
-/// Makes two calls, of which the first is to end in that way; says what came of each, and is gone without a chance to send more.
+/// Makes two calls, of which the first is to end in that way; says what came of each, and is gone
+/// without a chance to send more.
 pub(super) fn main(what: &str) -> ExitCode {
     match run(what) {
         Ok(never) => match never {},
@@ -37,7 +38,11 @@ fn run(what: &str) -> Result<std::convert::Infallible, Failure> {
             Err(CallFailed::Error(_)) => "error",
             Err(CallFailed::Panicked(_)) => "panic",
         };
-        writeln!(std::io::stdout(), "{}", serde_json::json!({"answered": request_id, "with": said}))?;
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::json!({"answered": request_id, "with": said})
+        )?;
     }
     // As a process that is frozen behind its answer: nothing is dropped, nothing is sent any more.
     std::process::exit(0)
@@ -53,7 +58,9 @@ async fn work(what: &str) -> Result<(), Failure> {
         tracing::info!(customer_id = "customer-of-the-log", "before");
         fail(what)
     };
-    TracedWork { name: "orders", kind: "queue.process", trace, begun: SystemTime::now() }.run(work).await
+    TracedWork { name: "orders", kind: "queue.process", trace, begun: SystemTime::now() }
+        .run(work)
+        .await
 }
 
 #[expect(clippy::panic, reason = "a handler with a defect")]

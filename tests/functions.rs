@@ -1,5 +1,6 @@
-//! What the functions of AWS cost to start: runs their programs under Lambda's Runtime API, with the embedded engines as their
-//! AWS, and reports how long they take until they ask for work, for their first event and for later ones, and their memory.
+//! What the functions of AWS cost to start: runs their programs under Lambda's Runtime API, with
+//! the embedded engines as their AWS, and reports how long they take until they ask for work, for
+//! their first event and for later ones, and their memory.
 //!
 //! ```sh
 //! cargo build --profile deploy --bins -p ledgerfold-bookshop --no-default-features && cargo run -p ledgerfold-tests --example functions -- target/deploy/bookshop-service
@@ -77,7 +78,12 @@ fn environment(stack: &Stack, component: &str, projection: &str) -> Vec<(String,
     of_all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn measure(program: &str, name: &str, environment: &[(String, String)], event: fn(usize) -> Value) {
+async fn measure(
+    program: &str,
+    name: &str,
+    environment: &[(String, String)],
+    event: fn(usize) -> Value,
+) {
     let (mut ready, mut first, mut later, mut memory) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for start in 0..STARTS {
         let begun = Instant::now();
@@ -99,7 +105,8 @@ async fn invoke(function: &Function, event: &Value) -> Duration {
     let answer = function.invoke(event).await.unwrap();
     let took = begun.elapsed();
     assert!(
-        answer["batchItemFailures"] == json!([]) || answer["statusCode"].as_u64().is_some_and(|status| status < 300),
+        answer["batchItemFailures"] == json!([])
+            || answer["statusCode"].as_u64().is_some_and(|status| status < 300),
         "{answer}"
     );
     took
@@ -147,7 +154,8 @@ fn message(group: &str, body: &str) -> Value {
 /// News of the commit of one of the worker's commands, which is read from the store.
 fn news(number: usize) -> Value {
     let version = u64::try_from(number).unwrap() + 1;
-    let announcement = NotificationMessage::address(eventstore::StreamId::new(STREAM).unwrap(), version);
+    let announcement =
+        NotificationMessage::address(eventstore::StreamId::new(STREAM).unwrap(), version);
     message(STREAM, &serde_json::to_string(&announcement).unwrap())
 }
 
@@ -155,6 +163,7 @@ fn news(number: usize) -> Value {
 fn command(number: usize) -> Value {
     let metadata = json!({"command_id": format!("later-{number}"), "fingerprint": "A".repeat(22), "correlation_id": "k", "actor": "anna"});
     let command = json!({"stock": {"type": "ReceiveStock", "data": {"quantity": 1}}});
-    let body = json!({"v": 2, "round": 1, "stream": STREAM, "envelope": metadata, "command": command});
+    let body =
+        json!({"v": 2, "round": 1, "stream": STREAM, "envelope": metadata, "command": command});
     message(STREAM, &body.to_string())
 }

@@ -1,5 +1,5 @@
-//! How the program does under load, as it ships: starts it on a fresh folder, takes books into stock, places orders, and
-//! reports; fulfilment confirms the orders meanwhile.
+//! How the program does under load, as it ships: starts it on a fresh folder, takes books into
+//! stock, places orders, and reports; fulfilment confirms the orders meanwhile.
 //!
 //! ```sh
 //! cargo build --release && cargo run --release -p ledgerfold-tests --example load -- target/release/ledgerfold 10000 32
@@ -28,14 +28,21 @@ const BOOKS: u64 = 100;
 /// A book's ISBN-13, with its checksum.
 fn isbn(book: u64) -> String {
     let digits = format!("978{book:09}");
-    let sum: u32 = digits.chars().zip([1, 3].iter().cycle()).map(|(c, weight)| c.to_digit(10).unwrap() * weight).sum();
+    let sum: u32 = digits
+        .chars()
+        .zip([1, 3].iter().cycle())
+        .map(|(c, weight)| c.to_digit(10).unwrap() * weight)
+        .sum();
     format!("{digits}{}", (10 - sum % 10) % 10)
 }
 
 async fn place(http: &Client, url: &str, number: usize) {
-    let lines = json!([{"isbn": isbn(number as u64 % BOOKS), "quantity": 1, "unit_price_minor": 1999}]);
-    let body = json!({"customer_id": format!("c-{}", number % 1000), "currency": "EUR", "lines": lines});
-    let request = http.post(format!("{url}/orders")).header("Idempotency-Key", format!("load-{number}"));
+    let lines =
+        json!([{"isbn": isbn(number as u64 % BOOKS), "quantity": 1, "unit_price_minor": 1999}]);
+    let body =
+        json!({"customer_id": format!("c-{}", number % 1000), "currency": "EUR", "lines": lines});
+    let request =
+        http.post(format!("{url}/orders")).header("Idempotency-Key", format!("load-{number}"));
     let response = request.json(&body).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 201, "{}", response.text().await.unwrap());
     response.bytes().await.unwrap();
@@ -51,7 +58,8 @@ async fn stock_up(url: &str, commands: usize) {
     }
 }
 
-/// Places orders with so many clients at once. When each was placed and how long it took, in the order of their ends.
+/// Places orders with so many clients at once. When each was placed and how long it took, in the
+/// order of their ends.
 async fn load(url: &str, commands: usize, clients: usize) -> Vec<Duration> {
     let next = Arc::new(AtomicUsize::new(0));
     let clients = (0..clients).map(|_| {
@@ -69,7 +77,8 @@ async fn load(url: &str, commands: usize, clients: usize) -> Vec<Duration> {
             }
         })
     });
-    let mut took: Vec<(Instant, Duration)> = join_all(clients).await.into_iter().flat_map(Result::unwrap).collect();
+    let mut took: Vec<(Instant, Duration)> =
+        join_all(clients).await.into_iter().flat_map(Result::unwrap).collect();
     took.sort_unstable();
     took.into_iter().map(|(_, took)| took).collect()
 }
@@ -79,9 +88,20 @@ async fn counted(http: &Client, url: &str) -> u64 {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
     let mut copies = 0;
     for day in [now, now.pred_opt().unwrap()] {
-        let answer: Value =
-            http.get(format!("{url}/bestsellers?day={day}&limit=500")).send().await.unwrap().json().await.unwrap();
-        copies += answer["books"].as_array().unwrap().iter().map(|book| book["copies"].as_u64().unwrap()).sum::<u64>();
+        let answer: Value = http
+            .get(format!("{url}/bestsellers?day={day}&limit=500"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        copies += answer["books"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|book| book["copies"].as_u64().unwrap())
+            .sum::<u64>();
     }
     copies
 }
@@ -105,7 +125,8 @@ async fn listed(http: &Client, url: &str, customer: usize) -> (usize, usize) {
 /// Until both kinds of read models have every order, and until every order is confirmed in them.
 async fn caught_up(url: &str, commands: usize) -> (Duration, Duration) {
     let (http, start) = (Client::new(), Instant::now());
-    let in_time = || assert!(start.elapsed() < Duration::from_secs(300), "the read models do not catch up");
+    let in_time =
+        || assert!(start.elapsed() < Duration::from_secs(300), "the read models do not catch up");
     while counted(&http, url).await < commands as u64 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         in_time();
@@ -152,7 +173,9 @@ fn mean_ms(took: &[Duration]) -> f64 {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [program, commands, clients] = arguments.as_slice() else { panic!("usage: load PROGRAM COMMANDS CLIENTS") };
+    let [program, commands, clients] = arguments.as_slice() else {
+        panic!("usage: load PROGRAM COMMANDS CLIENTS")
+    };
     let (commands, clients): (usize, usize) = (commands.parse().unwrap(), clients.parse().unwrap());
     let data = tempfile::tempdir().unwrap();
     let started = Instant::now();
@@ -163,7 +186,8 @@ async fn main() {
         .unwrap();
     let mut first = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let url = first.trim().strip_prefix("ledgerfold is ready at ").expect("it did not start").to_owned();
+    let url =
+        first.trim().strip_prefix("ledgerfold is ready at ").expect("it did not start").to_owned();
     println!("ready after            {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
 
     stock_up(&url, commands).await;
@@ -174,19 +198,26 @@ async fn main() {
     let (shown, confirmed) = caught_up(&url, commands).await;
     let mut sorted = took.clone();
     sorted.sort_unstable();
-    println!("commands/s             {:.0} with {clients} clients", commands as f64 / elapsed.as_secs_f64());
+    println!(
+        "commands/s             {:.0} with {clients} clients",
+        commands as f64 / elapsed.as_secs_f64()
+    );
     println!(
         "p50 / p99              {:.2} / {:.2} ms",
         mean_ms(&sorted[commands / 2..=commands / 2]),
         mean_ms(&sorted[commands * 99 / 100..=commands * 99 / 100])
     );
-    let thousands: Vec<String> = took.chunks(1000).map(|thousand| format!("{:.1}", mean_ms(thousand))).collect();
+    let thousands: Vec<String> =
+        took.chunks(1000).map(|thousand| format!("{:.1}", mean_ms(thousand))).collect();
     println!("ms in each thousand    {}", thousands.join(" "));
     println!(
         "read models caught up  {:.0} ms after the last answer, checked to the last order",
         shown.as_secs_f64() * 1000.0
     );
-    println!("all orders confirmed   {:.0} ms after the last answer", confirmed.as_secs_f64() * 1000.0);
+    println!(
+        "all orders confirmed   {:.0} ms after the last answer",
+        confirmed.as_secs_f64() * 1000.0
+    );
     println!(
         "memory                 {} MB at most, {} MB at the end",
         memory_kb(&process, "VmHWM") / 1024,
@@ -196,7 +227,10 @@ async fn main() {
         "CPU of the program     {:.2} ms a command until the last answer, engines and projections included",
         cpu * 1000.0 / commands as f64
     );
-    println!("CPU until caught up    {:.2} ms a command", cpu_s(&process) * 1000.0 / commands as f64);
+    println!(
+        "CPU until caught up    {:.2} ms a command",
+        cpu_s(&process) * 1000.0 / commands as f64
+    );
     process.kill().unwrap();
     process.wait().unwrap();
 }

@@ -1,5 +1,5 @@
-//! The program `ledgerfold`, built together with the tests that run it; and with `call`, a function as Lambda runs it, which does
-//! what it is told.
+//! The program `ledgerfold`, built together with the tests that run it; and with `call`, a function
+//! as Lambda runs it, which does what it is told.
 
 #[path = "call.rs"]
 mod call;

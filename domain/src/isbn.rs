@@ -60,7 +60,8 @@ impl TryFrom<String> for Isbn {
 /// The digit that makes the sum of all 13 a multiple of ten. Every second one counts three times.
 pub(crate) fn check_digit(digits: &str) -> char {
     let values = digits.chars().filter_map(|digit| digit.to_digit(10));
-    let sum: u32 = values.take(12).zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
+    let sum: u32 =
+        values.take(12).zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
     char::from_digit((10 - sum % 10) % 10, 10).unwrap_or('0')
 }
 
@@ -77,7 +78,9 @@ mod specs {
 
     #[test]
     fn real_books_are_accepted() {
-        for isbn in ["9780306406157", "9783161484100", "9780131103627", "9791034304608", "9780804429573"] {
+        for isbn in
+            ["9780306406157", "9783161484100", "9780131103627", "9791034304608", "9780804429573"]
+        {
             accepted::<Isbn>(&format!("{isbn:?}"));
         }
     }
@@ -85,16 +88,29 @@ mod specs {
     #[test]
     fn hyphens_spaces_and_other_lengths_are_refused() {
         let rule = "an isbn must be 13 digits without hyphens or spaces, not";
-        for text in ["978-0-306-40615-7", " 9780306406157", "978030640615", "97803064061570", "0306406152", "", "٩٧٨"]
-        {
+        for text in [
+            "978-0-306-40615-7",
+            " 9780306406157",
+            "978030640615",
+            "97803064061570",
+            "0306406152",
+            "",
+            "٩٧٨",
+        ] {
             refused::<Isbn>(&format!("{text:?}"), &format!("{rule} {text:?}"));
         }
-        refused::<Isbn>("9780306406157", "invalid type: integer `9780306406157`, expected a string");
+        refused::<Isbn>(
+            "9780306406157",
+            "invalid type: integer `9780306406157`, expected a string",
+        );
     }
 
     #[test]
     fn other_articles_are_refused() {
-        refused::<Isbn>(r#""4006381333931""#, r#"an isbn must begin with 978 or 979, not as "4006381333931" does"#);
+        refused::<Isbn>(
+            r#""4006381333931""#,
+            r#"an isbn must begin with 978 or 979, not as "4006381333931" does"#,
+        );
     }
 
     #[test]

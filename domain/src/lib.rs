@@ -49,8 +49,9 @@ mod samples;
 
 pub use isbn::{Isbn, IsbnError};
 pub use order::{
-    Currency, CurrencyError, CustomerId, CustomerIdError, OrderId, OrderIdError, OrderLine, OrderLines,
-    OrderLinesError, Reason, ReasonError, TrackingCode, TrackingCodeError, UnitPriceMinor, UnitPriceMinorError,
+    Currency, CurrencyError, CustomerId, CustomerIdError, OrderId, OrderIdError, OrderLine,
+    OrderLines, OrderLinesError, Reason, ReasonError, TrackingCode, TrackingCodeError,
+    UnitPriceMinor, UnitPriceMinorError,
 };
 pub use quantity::{OrderQuantity, OrderQuantityError, StockQuantity, StockQuantityError};
 pub use quoted_input::QuotedInput;

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use crate::whole_number::WholeNumber;
 
 /// Copies of one book in one order: 1 to 1,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(try_from = "WholeNumber")]
 #[schema(value_type = u32, minimum = 1, maximum = 1000)]
 pub struct OrderQuantity(u32);
@@ -41,7 +43,9 @@ impl OrderQuantity {
 }
 
 /// Copies of one book in one movement of stock: 1 to 1,000,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(try_from = "WholeNumber")]
 #[schema(value_type = u32, minimum = 1, maximum = 1_000_000)]
 pub struct StockQuantity(u32);
@@ -123,7 +127,10 @@ mod specs {
         accepted::<OrderQuantity>("1");
         accepted::<OrderQuantity>("1000");
         refused::<OrderQuantity>("0", "an order quantity must be from 1 to 1,000 copies, not 0");
-        refused::<OrderQuantity>("1001", "an order quantity must be from 1 to 1,000 copies, not 1001");
+        refused::<OrderQuantity>(
+            "1001",
+            "an order quantity must be from 1 to 1,000 copies, not 1001",
+        );
         refused::<OrderQuantity>("-1", "an order quantity must be from 1 to 1,000 copies, not -1");
         refused::<OrderQuantity>(
             "18446744073709551615",
@@ -136,16 +143,35 @@ mod specs {
         accepted::<StockQuantity>("1");
         accepted::<StockQuantity>("1000000");
         refused::<StockQuantity>("0", "a stock quantity must be from 1 to 1,000,000 copies, not 0");
-        refused::<StockQuantity>("1000001", "a stock quantity must be from 1 to 1,000,000 copies, not 1000001");
-        refused::<StockQuantity>("-5", "a stock quantity must be from 1 to 1,000,000 copies, not -5");
+        refused::<StockQuantity>(
+            "1000001",
+            "a stock quantity must be from 1 to 1,000,000 copies, not 1000001",
+        );
+        refused::<StockQuantity>(
+            "-5",
+            "a stock quantity must be from 1 to 1,000,000 copies, not -5",
+        );
     }
 
     #[test]
     fn only_whole_numbers_are_quantities() {
-        assert_eq!(serde_json::from_str::<OrderQuantity>("2.0").unwrap().get(), 2, "as JSON Schema says");
-        refused::<OrderQuantity>("1.5", "invalid type: floating point `1.5`, expected a whole number");
-        refused::<OrderQuantity>("1e30", "invalid type: floating point `1e+30`, expected a whole number");
-        refused::<OrderQuantity>("-2.0", "an order quantity must be from 1 to 1,000 copies, not -2");
+        assert_eq!(
+            serde_json::from_str::<OrderQuantity>("2.0").unwrap().get(),
+            2,
+            "as JSON Schema says"
+        );
+        refused::<OrderQuantity>(
+            "1.5",
+            "invalid type: floating point `1.5`, expected a whole number",
+        );
+        refused::<OrderQuantity>(
+            "1e30",
+            "invalid type: floating point `1e+30`, expected a whole number",
+        );
+        refused::<OrderQuantity>(
+            "-2.0",
+            "an order quantity must be from 1 to 1,000 copies, not -2",
+        );
         refused::<OrderQuantity>(r#""2""#, "invalid type: string \"2\", expected a whole number");
         refused::<OrderQuantity>("null", "invalid type: null, expected a whole number");
         refused::<StockQuantity>("true", "invalid type: boolean `true`, expected a whole number");

@@ -35,7 +35,13 @@ mod specs {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        assert_eq!(QuotedInput::new(&"é".repeat(64)).to_string(), format!("\"{}\"", "é".repeat(64)));
-        assert_eq!(QuotedInput::new(&"é".repeat(65)).to_string(), format!("\"{}\"…", "é".repeat(64)));
+        assert_eq!(
+            QuotedInput::new(&"é".repeat(64)).to_string(),
+            format!("\"{}\"", "é".repeat(64))
+        );
+        assert_eq!(
+            QuotedInput::new(&"é".repeat(65)).to_string(),
+            format!("\"{}\"…", "é".repeat(64))
+        );
     }
 }

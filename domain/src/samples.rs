@@ -8,7 +8,10 @@ use uuid::Uuid;
 use crate::isbn::check_digit;
 use crate::order::{OrderCommand, OrderDetails, OrderEvent};
 use crate::stock::{StockCommand, StockEvent};
-use crate::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, Reason, StockQuantity, TrackingCode, UnitPriceMinor};
+use crate::{
+    Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, Reason, StockQuantity, TrackingCode,
+    UnitPriceMinor,
+};
 
 /// Asserts that the JSON is a value of this type, and is serialised to the same JSON.
 pub(crate) fn accepted<T: DeserializeOwned + Serialize>(json: &str) {
@@ -68,11 +71,20 @@ pub(crate) fn details() -> OrderDetails {
 
 /// Often the same details, so that orders are placed twice.
 fn any_details() -> impl Strategy<Value = OrderDetails> {
-    let lines = prop::collection::btree_map(any::<u16>(), (1..=1_000_u32, 0..=1_000_000_000_u32), 1..6);
-    let other = (lines, prop::sample::select(vec!["EUR", "USD", "JPY"])).prop_map(|(lines, currency)| OrderDetails {
-        currency: currency.to_owned().try_into().unwrap(),
-        ..details_of(lines.into_iter().map(|(book, (quantity, price))| line(book.into(), quantity, price)).collect())
-    });
+    let lines =
+        prop::collection::btree_map(any::<u16>(), (1..=1_000_u32, 0..=1_000_000_000_u32), 1..6);
+    let other =
+        (lines, prop::sample::select(vec!["EUR", "USD", "JPY"])).prop_map(|(lines, currency)| {
+            OrderDetails {
+                currency: currency.to_owned().try_into().unwrap(),
+                ..details_of(
+                    lines
+                        .into_iter()
+                        .map(|(book, (quantity, price))| line(book.into(), quantity, price))
+                        .collect(),
+                )
+            }
+        });
     prop_oneof![Just(details()), other]
 }
 
@@ -115,17 +127,23 @@ fn any_reservation() -> impl Strategy<Value = (OrderId, StockQuantity)> {
 pub(crate) fn stock_event() -> impl Strategy<Value = StockEvent> {
     prop_oneof![
         any_copies().prop_map(|quantity| StockEvent::StockReceived { quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockEvent::StockReserved { order_id, quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockEvent::StockReleased { order_id, quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockEvent::StockCommitted { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockEvent::StockReserved { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockEvent::StockReleased { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockEvent::StockCommitted { order_id, quantity }),
     ]
 }
 
 pub(crate) fn stock_command() -> impl Strategy<Value = StockCommand> {
     prop_oneof![
         any_copies().prop_map(|quantity| StockCommand::ReceiveStock { quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockCommand::ReserveStock { order_id, quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockCommand::ReleaseStock { order_id, quantity }),
-        any_reservation().prop_map(|(order_id, quantity)| StockCommand::CommitStock { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockCommand::ReserveStock { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockCommand::ReleaseStock { order_id, quantity }),
+        any_reservation()
+            .prop_map(|(order_id, quantity)| StockCommand::CommitStock { order_id, quantity }),
     ]
 }

@@ -38,9 +38,13 @@ where
 {
     let code = error.code().map(str::to_owned);
     // A proxy may answer for DynamoDB with a bare 502 or 503.
-    let server_error = error.raw_response().is_some_and(|response| response.status().is_server_error());
+    let server_error =
+        error.raw_response().is_some_and(|response| response.status().is_server_error());
     let no_answer = server_error
-        || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
+        || matches!(
+            error,
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)
+        );
     let source: ErrorSource = Arc::new(error);
     match code.as_deref() {
         Some(
@@ -49,7 +53,9 @@ where
             | "RequestLimitExceeded"
             | "LimitExceededException",
         ) => StoreError::Throttled(source),
-        Some("ResourceNotFoundException") => StoreError::NoTable { table: table.to_owned(), source },
+        Some("ResourceNotFoundException") => {
+            StoreError::NoTable { table: table.to_owned(), source }
+        }
         // The SDK retried while its first attempt was still running; that one may succeed.
         Some("TransactionInProgressException") => StoreError::Unavailable(source),
         _ if no_answer => StoreError::Unavailable(source),

@@ -41,5 +41,9 @@ pub use stream::hash::{Fingerprint, Hash, InvalidHash};
 pub use stream::head::Head;
 pub use stream::id::{Id, InvalidId, MAX_ID_CHARS};
 pub use stream::stream_id::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
-pub use transaction::handle_all::{ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest};
-pub use transaction::parts::{AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
+pub use transaction::handle_all::{
+    ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest,
+};
+pub use transaction::parts::{
+    AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part,
+};

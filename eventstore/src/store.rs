@@ -7,8 +7,8 @@ use crate::metering::meter;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
-    StreamViewType, TableStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType, TableStatus,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
@@ -81,7 +81,10 @@ impl EventStore {
                 attribute(STREAM_ID, ScalarAttributeType::S)?,
                 attribute(VERSION, ScalarAttributeType::N)?,
             ]))
-            .set_key_schema(Some(vec![key(STREAM_ID, KeyType::Hash)?, key(VERSION, KeyType::Range)?]))
+            .set_key_schema(Some(vec![
+                key(STREAM_ID, KeyType::Hash)?,
+                key(VERSION, KeyType::Range)?,
+            ]))
             .stream_specification(
                 StreamSpecification::builder()
                     .stream_enabled(true)
@@ -91,7 +94,10 @@ impl EventStore {
             );
         match request.send().await {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {}
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateTableError::is_resource_in_use_exception) => {}
             Err(error) => return Err(classify(error, &self.table)),
         }
         self.wait_until_active().await

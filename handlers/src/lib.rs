@@ -14,9 +14,10 @@
 //!
 //! # How the parts fit together
 //! [`app::App`] has what a team registers. [`System::new`] puts it on clients of DynamoDB and SQS, under [`Names`]; from a
-//! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`], [`System::process`],
-//! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves
-//! it. [`lambda::main`] does all of that for a function of AWS, [`serve::main`] for a container; the crate `ledgerfold` does it for one
+//! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`],
+//! [`System::process`], [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store,
+//! projector and operations, and [`http::router`] serves it. [`lambda::main`] does all of that for
+//! a function of AWS, [`serve::main`] for a container; the crate `ledgerfold` does it for one
 //! machine.
 
 pub mod access;
@@ -34,7 +35,9 @@ pub mod telemetry;
 pub use aws::composition::System;
 pub use aws::names::{InvalidPrefix, Names};
 pub use aws::{deployed, lambda, serve};
-pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
+pub use command_queue::{
+    CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits,
+};
 pub use delivery::continuation::Continuations;
 pub use delivery::fan_out::{FanOut, Route};
 pub use delivery::notification::NotificationMessage;

@@ -1,4 +1,5 @@
-//! SDK clients for DynamoDB, its streams and SQS. Their endpoints are the only difference between AWS and local engines.
+//! SDK clients for DynamoDB, its streams and SQS. Their endpoints are the only difference between
+//! AWS and local engines.
 
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ pub struct Endpoints {
 
 /// The three clients. They share one connection pool and are cheap to clone.
 ///
-/// The SDK's connector sets `TCP_NODELAY` and keeps idle connections for 90 seconds. It has one pool per set of
-/// time-outs, so all three clients have the same ones.
+/// The SDK's connector sets `TCP_NODELAY` and keeps idle connections for 90 seconds. It has one
+/// pool per set of time-outs, so all three clients have the same ones.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Tables and items.
@@ -64,8 +65,8 @@ impl Clients {
 
     /// Clients for one address that serves everything, such as that of `--endpoint`.
     ///
-    /// A local emulator needs no account. Without credentials in the environment the SDK would look for those of a cloud
-    /// machine for seconds and then fail, so test credentials are used.
+    /// A local emulator needs no account. Without credentials in the environment the SDK would look
+    /// for those of a cloud machine for seconds and then fail, so test credentials are used.
     pub async fn at(endpoint: &str) -> Self {
         let key = AccessKey { id: "test".to_owned(), secret: "test".to_owned() };
         let endpoints = Endpoints::of_one(endpoint, key);
@@ -82,7 +83,8 @@ impl Clients {
     /// Clients for local engines: plain HTTP, their access key, nothing from the environment.
     #[must_use]
     pub fn loopback(endpoints: &Endpoints) -> Self {
-        let credentials = Credentials::new(&endpoints.key.id, &endpoints.key.secret, None, None, "loopback");
+        let credentials =
+            Credentials::new(&endpoints.key.id, &endpoints.key.secret, None, None, "loopback");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(LOOPBACK_REGION))
@@ -97,8 +99,10 @@ impl Clients {
     /// The same clients, for engines in this process, without a socket.
     #[must_use]
     pub fn in_process(&self, dynamodb: &InProcessEngine, sqs: &InProcessEngine) -> Self {
-        let streams = self.streams.config().to_builder().http_client(dynamodb.http_client()).build();
-        let tables = self.dynamodb.config().to_builder().http_client(dynamodb.http_client()).build();
+        let streams =
+            self.streams.config().to_builder().http_client(dynamodb.http_client()).build();
+        let tables =
+            self.dynamodb.config().to_builder().http_client(dynamodb.http_client()).build();
         let queues = self.sqs.config().to_builder().http_client(sqs.http_client()).build();
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(tables),
@@ -113,11 +117,15 @@ impl Clients {
         System::new(app.clone(), self.dynamodb.clone(), self.sqs.clone(), names.clone())
     }
 
-    /// The command line takes precedence over `AWS_ENDPOINT_URL_<SERVICE>`. Only an endpoint of each client does that;
-    /// one of the whole configuration does not.
+    /// The command line takes precedence over `AWS_ENDPOINT_URL_<SERVICE>`. Only an endpoint of
+    /// each client does that; one of the whole configuration does not.
     fn with_endpoints(config: &SdkConfig, endpoints: &Endpoints) -> Self {
-        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();
-        let streams = aws_sdk_dynamodbstreams::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
+            .endpoint_url(&endpoints.dynamodb)
+            .build();
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(config)
+            .endpoint_url(&endpoints.dynamodb)
+            .build();
         let sqs = aws_sdk_sqs::config::Builder::from(config).endpoint_url(&endpoints.sqs).build();
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
@@ -134,9 +142,9 @@ fn environment_names_credentials() -> bool {
 fn is_plain_loopback(endpoint: &str) -> bool {
     let Some(rest) = endpoint.strip_prefix("http://") else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    ["127.0.0.1", "localhost", "[::1]"]
-        .into_iter()
-        .any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+    ["127.0.0.1", "localhost", "[::1]"].into_iter().any(|host| {
+        authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    })
 }
 
 #[cfg(test)]
@@ -145,12 +153,20 @@ mod tests {
 
     #[test]
     fn only_plain_http_to_this_machine_is_loopback() {
-        for endpoint in ["http://127.0.0.1:8000", "http://localhost", "http://localhost:4566/", "http://[::1]:8000"] {
+        for endpoint in [
+            "http://127.0.0.1:8000",
+            "http://localhost",
+            "http://localhost:4566/",
+            "http://[::1]:8000",
+        ] {
             assert!(is_plain_loopback(endpoint), "{endpoint}");
         }
-        for endpoint in
-            ["https://127.0.0.1:8000", "http://localhost.example.com", "http://127.0.0.10:80", "http://10.0.0.1"]
-        {
+        for endpoint in [
+            "https://127.0.0.1:8000",
+            "http://localhost.example.com",
+            "http://127.0.0.10:80",
+            "http://10.0.0.1",
+        ] {
             assert!(!is_plain_loopback(endpoint), "{endpoint}");
         }
     }

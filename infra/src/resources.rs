@@ -9,11 +9,12 @@ use handlers::{CommandTableError, CommandWorker, Names, Route};
 use projections::{Projection, TableError};
 use std::collections::HashMap;
 
-/// The visibility timeout in seconds: longer than any batch, so that no message is handled twice concurrently.
+/// The visibility timeout in seconds: longer than any batch, so that no message is handled twice
+/// concurrently.
 const VISIBILITY_S: u32 = 60;
-/// The maximum receive count before the dead-letter queue: SQS's limit. Receives also count when the table or the
-/// program fails or a call is throttled, and a dead letter waits for an operator. An event that can never be applied
-/// is parked long before.
+/// The maximum receive count before the dead-letter queue: SQS's limit. Receives also count when
+/// the table or the program fails or a call is throttled, and a dead letter waits for an operator.
+/// An event that can never be applied is parked long before.
 pub(crate) const MAX_RECEIVES: u32 = 1_000;
 /// The message retention in seconds: SQS's limit of 14 days.
 const RETENTION_S: u32 = 14 * 24 * 60 * 60;
@@ -67,7 +68,11 @@ pub enum ResourceError {
 ///
 /// # Errors
 /// [`ResourceError`]; what was created before stays.
-pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
+pub async fn create(
+    app: &App,
+    clients: &Clients,
+    names: &Names,
+) -> Result<Resources, ResourceError> {
     let system = clients.system(app, names);
     system.event_store().create_table().await.map_err(ResourceError::Events)?;
     system.read_models().create_table().await.map_err(ResourceError::ReadModels)?;
@@ -76,25 +81,46 @@ pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resou
     let mut routes = Vec::new();
     for consumer in app.consumers().iter().map(Projection::consumer) {
         let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));
-        routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead, MAX_RECEIVES).await? });
+        routes.push(Route {
+            consumer,
+            queue_url: create_queues(clients, &name, &dead, MAX_RECEIVES).await?,
+        });
     }
     let (name, dead) = (names.rebuild_queue(), names.rebuild_dead_letter_queue());
     let rebuild_queue_url = create_queues(clients, &name, &dead, MAX_RECEIVES).await?;
     let (name, dead) = (names.command_queue(), names.command_dead_letter_queue());
-    let command_queue_url = create_queues(clients, &name, &dead, CommandWorker::QUEUE_RECEIVES).await?;
-    let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
+    let command_queue_url =
+        create_queues(clients, &name, &dead, CommandWorker::QUEUE_RECEIVES).await?;
+    let (events, read_models, audit_index) =
+        (names.events(), names.read_models(), names.audit_index());
     let commands = names.commands();
-    Ok(Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url })
+    Ok(Resources {
+        events,
+        read_models,
+        audit_index,
+        commands,
+        routes,
+        rebuild_queue_url,
+        command_queue_url,
+    })
 }
 
 /// Creates a queue and its dead-letter queue.
-async fn create_queues(clients: &Clients, name: &str, dead: &str, receives: u32) -> Result<String, ResourceError> {
+async fn create_queues(
+    clients: &Clients,
+    name: &str,
+    dead: &str,
+    receives: u32,
+) -> Result<String, ResourceError> {
     let dead_url = create_queue(clients, dead, fifo()).await?;
     let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
     let answer = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
-    let answer = answer.map_err(|source| ResourceError::Queue { queue: dead.to_owned(), source: source.into() })?;
-    let dead_arn = answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
-    let redrive = serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": receives });
+    let answer = answer
+        .map_err(|source| ResourceError::Queue { queue: dead.to_owned(), source: source.into() })?;
+    let dead_arn =
+        answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
+    let redrive =
+        serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": receives });
     let mut attributes = fifo();
     attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
     attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
@@ -118,10 +144,13 @@ async fn create_queue(
     attributes: HashMap<QueueAttributeName, String>,
 ) -> Result<String, ResourceError> {
     let failed = |source| ResourceError::Queue { queue: name.to_owned(), source };
-    let request = clients.sqs.create_queue().queue_name(name).set_attributes(Some(attributes.clone()));
+    let request =
+        clients.sqs.create_queue().queue_name(name).set_attributes(Some(attributes.clone()));
     let url = match request.send().await {
         Ok(answer) => answer.queue_url,
-        Err(error) if error.as_service_error().is_some_and(CreateQueueError::is_queue_name_exists) => {
+        Err(error)
+            if error.as_service_error().is_some_and(CreateQueueError::is_queue_name_exists) =>
+        {
             Some(update_queue(clients, name, attributes).await.map_err(failed)?)
         }
         Err(error) => return Err(failed(error.into())),
@@ -135,10 +164,22 @@ async fn update_queue(
     name: &str,
     mut attributes: HashMap<QueueAttributeName, String>,
 ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let url =
-        clients.sqs.get_queue_url().queue_name(name).send().await?.queue_url.ok_or("the answer has no queue URL")?;
+    let url = clients
+        .sqs
+        .get_queue_url()
+        .queue_name(name)
+        .send()
+        .await?
+        .queue_url
+        .ok_or("the answer has no queue URL")?;
     // This attribute cannot be changed.
     attributes.remove(&QueueAttributeName::FifoQueue);
-    clients.sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes)).send().await?;
+    clients
+        .sqs
+        .set_queue_attributes()
+        .queue_url(&url)
+        .set_attributes(Some(attributes))
+        .send()
+        .await?;
     Ok(url)
 }

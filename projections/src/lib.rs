@@ -30,7 +30,8 @@ mod tables;
 pub use audit_index::short_hash::{InvalidShortHash, ShortHash};
 pub use definition::consumer::{Consumer, Follows};
 pub use definition::projection::{
-    Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent, UnknownType,
+    Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent,
+    UnknownType,
 };
 pub use engine::freshness::FreshError;
 pub use engine::heartbeat::Heartbeat;

@@ -57,17 +57,26 @@ fn evolve(account: Account, event: &AccountEvent) -> Account {
     let Account { open, balance_minor } = account;
     match event {
         AccountEvent::AccountOpened { .. } => Account { open: true, balance_minor: 0 },
-        AccountEvent::Deposited { minor } => Account { open, balance_minor: balance_minor.saturating_add(*minor) },
-        AccountEvent::Withdrawn { minor, .. } => Account { open, balance_minor: balance_minor.saturating_sub(*minor) },
+        AccountEvent::Deposited { minor } => {
+            Account { open, balance_minor: balance_minor.saturating_add(*minor) }
+        }
+        AccountEvent::Withdrawn { minor, .. } => {
+            Account { open, balance_minor: balance_minor.saturating_sub(*minor) }
+        }
         AccountEvent::AccountClosed {} => Account { open: false, balance_minor },
     }
 }
 
-fn decide(account: &Account, command: &AccountCommand) -> Result<Vec<AccountEvent>, AccountRefusal> {
+fn decide(
+    account: &Account,
+    command: &AccountCommand,
+) -> Result<Vec<AccountEvent>, AccountRefusal> {
     let Account { open, balance_minor } = *account;
     match command {
         AccountCommand::Open { .. } if open => Err(AccountRefusal::Open),
-        AccountCommand::Open { owner } => Ok(vec![AccountEvent::AccountOpened { owner: owner.clone() }]),
+        AccountCommand::Open { owner } => {
+            Ok(vec![AccountEvent::AccountOpened { owner: owner.clone() }])
+        }
         _ if !open => Err(AccountRefusal::NotOpen),
         AccountCommand::Deposit { minor } => Ok(vec![AccountEvent::Deposited { minor: *minor }]),
         AccountCommand::Withdraw { minor, .. } if *minor > balance_minor => {
@@ -76,13 +85,18 @@ fn decide(account: &Account, command: &AccountCommand) -> Result<Vec<AccountEven
         AccountCommand::Withdraw { minor, reason } => {
             Ok(vec![AccountEvent::Withdrawn { minor: *minor, reason: reason.clone() }])
         }
-        AccountCommand::Close {} if balance_minor > 0 => Err(AccountRefusal::NotEmpty { balance_minor }),
+        AccountCommand::Close {} if balance_minor > 0 => {
+            Err(AccountRefusal::NotEmpty { balance_minor })
+        }
         AccountCommand::Close {} => Ok(vec![AccountEvent::AccountClosed {}]),
     }
 }
 
 /// Decides on both accounts: from, to.
-pub(crate) fn transfer(accounts: &[&Account], transfer: &Transfer) -> Result<Vec<Vec<AccountEvent>>, AccountRefusal> {
+pub(crate) fn transfer(
+    accounts: &[&Account],
+    transfer: &Transfer,
+) -> Result<Vec<Vec<AccountEvent>>, AccountRefusal> {
     let [from, to] = accounts else { return Ok(Vec::new()) };
     let reason = format!("transfer to {}", transfer.to);
     let taken = decide(from, &AccountCommand::Withdraw { minor: transfer.minor, reason })?;
@@ -91,29 +105,30 @@ pub(crate) fn transfer(accounts: &[&Account], transfer: &Transfer) -> Result<Vec
 
 pub(crate) const EVENTS: EventCodec<AccountEvent> = EventCodec::new(&[]);
 
-pub(crate) const ACCOUNT: Aggregate<Account, AccountCommand, AccountEvent, AccountRefusal> = Aggregate {
-    category: "account",
-    key: KeyFormat::ANY,
-    model: Model {
-        initial: Account::default,
-        evolve,
-        encode: |event| EVENTS.encode(event),
-        decode: |event| EVENTS.decode(event),
-        snapshot: Some(SnapshotCodec::json("account/1")),
-    },
-    events: EVENTS,
-    decide,
-    creates: |command| matches!(command, AccountCommand::Open { .. }),
-    code: |refusal| match refusal {
-        AccountRefusal::NotOpen => "not-open",
-        AccountRefusal::Open => "open",
-        AccountRefusal::Insufficient { .. } => "insufficient",
-        AccountRefusal::NotEmpty { .. } => "not-empty",
-    },
-    examples: &[
-        r#"{"type": "Open", "data": {"owner": "alice"}}"#,
-        r#"{"type": "Deposit", "data": {"minor": 1500}}"#,
-        r#"{"type": "Withdraw", "data": {"minor": 200, "reason": "cash"}}"#,
-        r#"{"type": "Close", "data": {}}"#,
-    ],
-};
+pub(crate) const ACCOUNT: Aggregate<Account, AccountCommand, AccountEvent, AccountRefusal> =
+    Aggregate {
+        category: "account",
+        key: KeyFormat::ANY,
+        model: Model {
+            initial: Account::default,
+            evolve,
+            encode: |event| EVENTS.encode(event),
+            decode: |event| EVENTS.decode(event),
+            snapshot: Some(SnapshotCodec::json("account/1")),
+        },
+        events: EVENTS,
+        decide,
+        creates: |command| matches!(command, AccountCommand::Open { .. }),
+        code: |refusal| match refusal {
+            AccountRefusal::NotOpen => "not-open",
+            AccountRefusal::Open => "open",
+            AccountRefusal::Insufficient { .. } => "insufficient",
+            AccountRefusal::NotEmpty { .. } => "not-empty",
+        },
+        examples: &[
+            r#"{"type": "Open", "data": {"owner": "alice"}}"#,
+            r#"{"type": "Deposit", "data": {"minor": 1500}}"#,
+            r#"{"type": "Withdraw", "data": {"minor": 200, "reason": "cash"}}"#,
+            r#"{"type": "Close", "data": {}}"#,
+        ],
+    };

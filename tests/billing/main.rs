@@ -6,7 +6,9 @@ mod subscription;
 use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
 use handlers::app::{Across, Addition, App, EventContext, ReadModel, across, command, list, row};
-use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
+use handlers::process::{
+    Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask,
+};
 use projections::{Listing, Projection, Row};
 use serde::{Deserialize, Serialize};
 use std::convert::identity;
@@ -22,12 +24,20 @@ struct AccountRow {
     open: bool,
 }
 
-fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: EventContext<'_>) -> Option<AccountRow> {
+fn account_row(
+    row: Option<AccountRow>,
+    event: &AccountEvent,
+    _: EventContext<'_>,
+) -> Option<AccountRow> {
     let row = row.unwrap_or_default();
     let balance_minor = row.balance_minor;
     Some(match event {
-        AccountEvent::AccountOpened { owner } => AccountRow { owner: owner.clone(), balance_minor: 0, open: true },
-        AccountEvent::Deposited { minor } => AccountRow { balance_minor: balance_minor + minor, ..row },
+        AccountEvent::AccountOpened { owner } => {
+            AccountRow { owner: owner.clone(), balance_minor: 0, open: true }
+        }
+        AccountEvent::Deposited { minor } => {
+            AccountRow { balance_minor: balance_minor + minor, ..row }
+        }
         AccountEvent::Withdrawn { minor, .. } => {
             AccountRow { balance_minor: balance_minor.saturating_sub(*minor), ..row }
         }
@@ -37,7 +47,11 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: EventContext<'_
 
 /// Adds each payment to the row of its month.
 fn paid((): (), event: &SubscriptionEvent, at: EventContext<'_>) -> ((), Vec<Addition<u64>>) {
-    let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
+    let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event {
+        Some(*price_minor)
+    } else {
+        None
+    };
     let row = at.recorded_at.format("%Y-%m").to_string();
     ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())
 }
@@ -62,7 +76,11 @@ fn pay(known: Payment, heard: Input<'_, SubscriptionEvent>) -> (Payment, Vec<Ask
                 AskAnswer::Done => SubscriptionCommand::ConfirmPayment { period: known.period },
                 AskAnswer::Refused { .. } => SubscriptionCommand::Suspend { period: known.period },
             };
-            let asks = known.subscription.iter().map(|stream| ask("tell", stream.to_string(), &told)).collect();
+            let asks = known
+                .subscription
+                .iter()
+                .map(|stream| ask("tell", stream.to_string(), &told))
+                .collect();
             (known, asks)
         }
         Input::Event(..) | Input::Answer { .. } => (known, Vec::new()),
@@ -92,7 +110,13 @@ pub(crate) fn app() -> App {
         .described("Accounts and subscriptions.")
         .aggregate(ACCOUNT)
         .aggregate(SUBSCRIPTION)
-        .across(Across::of::<Account, _, _, _, _>("Transfer", &ACCOUNT, accounts_of, account::transfer, example))
+        .across(Across::of::<Account, _, _, _, _>(
+            "Transfer",
+            &ACCOUNT,
+            accounts_of,
+            account::transfer,
+            example,
+        ))
         .read_model(accounts())
         .read_model(revenue())
         .process(Process::named("payments", "payments/1", [heard], key, pay))

@@ -67,7 +67,10 @@ fn evolve(known: Subscription, event: &SubscriptionEvent) -> Subscription {
     Subscription { phase, ..known }
 }
 
-fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<SubscriptionEvent>, SubscriptionRefusal> {
+fn decide(
+    known: &Subscription,
+    command: &SubscriptionCommand,
+) -> Result<Vec<SubscriptionEvent>, SubscriptionRefusal> {
     use SubscriptionCommand as Asked;
     use SubscriptionEvent as Event;
     let Subscription { phase, account, price_minor, period } = known;
@@ -76,13 +79,17 @@ fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<Sub
         (Asked::Start { account, price_minor }, Phase::None) => {
             Event::SubscriptionStarted { account: account.clone(), price_minor: *price_minor }
         }
-        (Asked::Renew {}, Phase::Active | Phase::Suspended) => {
-            Event::RenewalDue { period: period.saturating_add(1), account: account.clone(), price_minor: *price_minor }
-        }
+        (Asked::Renew {}, Phase::Active | Phase::Suspended) => Event::RenewalDue {
+            period: period.saturating_add(1),
+            account: account.clone(),
+            price_minor: *price_minor,
+        },
         (Asked::ConfirmPayment { period: asked }, _) if is_due(asked) => {
             Event::RenewalPaid { period: *asked, price_minor: *price_minor }
         }
-        (Asked::Suspend { period: asked }, _) if is_due(asked) => Event::SubscriptionSuspended { period: *asked },
+        (Asked::Suspend { period: asked }, _) if is_due(asked) => {
+            Event::SubscriptionSuspended { period: *asked }
+        }
         // The renewal was already answered.
         (Asked::ConfirmPayment { .. } | Asked::Suspend { .. }, _) => return Ok(Vec::new()),
         _ => return Err(SubscriptionRefusal(*phase)),
@@ -92,25 +99,29 @@ fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<Sub
 
 pub(crate) const EVENTS: EventCodec<SubscriptionEvent> = EventCodec::new(&[]);
 
-pub(crate) const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, SubscriptionEvent, SubscriptionRefusal> =
-    Aggregate {
-        category: "subscription",
-        key: KeyFormat::ANY,
-        model: Model {
-            initial: Subscription::default,
-            evolve,
-            encode: |event| EVENTS.encode(event),
-            decode: |event| EVENTS.decode(event),
-            snapshot: Some(SnapshotCodec::json("subscription/1")),
-        },
-        events: EVENTS,
-        decide,
-        creates: |command| matches!(command, SubscriptionCommand::Start { .. }),
-        code: |_| "wrong-phase",
-        examples: &[
-            r#"{"type": "Start", "data": {"account": "a-17", "price_minor": 1000}}"#,
-            r#"{"type": "Renew", "data": {}}"#,
-            r#"{"type": "ConfirmPayment", "data": {"period": 1}}"#,
-            r#"{"type": "Suspend", "data": {"period": 1}}"#,
-        ],
-    };
+pub(crate) const SUBSCRIPTION: Aggregate<
+    Subscription,
+    SubscriptionCommand,
+    SubscriptionEvent,
+    SubscriptionRefusal,
+> = Aggregate {
+    category: "subscription",
+    key: KeyFormat::ANY,
+    model: Model {
+        initial: Subscription::default,
+        evolve,
+        encode: |event| EVENTS.encode(event),
+        decode: |event| EVENTS.decode(event),
+        snapshot: Some(SnapshotCodec::json("subscription/1")),
+    },
+    events: EVENTS,
+    decide,
+    creates: |command| matches!(command, SubscriptionCommand::Start { .. }),
+    code: |_| "wrong-phase",
+    examples: &[
+        r#"{"type": "Start", "data": {"account": "a-17", "price_minor": 1000}}"#,
+        r#"{"type": "Renew", "data": {}}"#,
+        r#"{"type": "ConfirmPayment", "data": {"period": 1}}"#,
+        r#"{"type": "Suspend", "data": {"period": 1}}"#,
+    ],
+};

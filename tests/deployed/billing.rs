@@ -14,7 +14,11 @@ async fn billing_pays_a_renewal_through_its_own_functions() {
     };
     step(format!("{account}/open"), json!({"owner": "berta"})).await;
     step(format!("{account}/deposit"), json!({"minor": 3000})).await;
-    step(format!("{subscription}/start"), json!({"account": format!("a-{run}"), "price_minor": 1000})).await;
+    step(
+        format!("{subscription}/start"),
+        json!({"account": format!("a-{run}"), "price_minor": 1000}),
+    )
+    .await;
     step(format!("{subscription}/renew"), json!({})).await;
     let balance = eventually("the renewal is paid", || async {
         let row = bank.get(&account).await.body;
@@ -27,5 +31,8 @@ async fn billing_pays_a_renewal_through_its_own_functions() {
         history["events"].as_array().is_some_and(|events| events.len() >= 3).then_some(history)
     })
     .await;
-    assert!(found["events"].as_array().unwrap().iter().any(|event| event["type"] == "RenewalPaid"), "{found}");
+    assert!(
+        found["events"].as_array().unwrap().iter().any(|event| event["type"] == "RenewalPaid"),
+        "{found}"
+    );
 }

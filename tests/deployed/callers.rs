@@ -23,7 +23,11 @@ async fn without_a_token_that_holds_nobody_is_let_in() {
         ("for others", json!({"aud": "somebody-else"})),
         ("of others", json!({"iss": "https://issuer.example"})),
     ] {
-        assert_eq!(status(ask().bearer_auth(token_with("anna", &ALL, &claim))).await, 401, "{what}");
+        assert_eq!(
+            status(ask().bearer_auth(token_with("anna", &ALL, &claim))).await,
+            401,
+            "{what}"
+        );
     }
 }
 
@@ -38,8 +42,13 @@ async fn each_scope_opens_what_it_is_for_and_nothing_else() {
     ];
     for (method, path, needed) in calls {
         for scope in ALL {
-            let answer =
-                status(stack.request(method.clone(), path).bearer_auth(token("anna", &[scope])).json(&json!({}))).await;
+            let answer = status(
+                stack
+                    .request(method.clone(), path)
+                    .bearer_auth(token("anna", &[scope]))
+                    .json(&json!({})),
+            )
+            .await;
             assert_eq!(answer == 403, scope != needed, "{method} {path} with {scope}: {answer}");
         }
     }

@@ -11,7 +11,9 @@ const ROUNDS: u64 = 12;
 fn processes(function: &str) -> Vec<String> {
     let name = format!("AWS_LAMBDA_FUNCTION_NAME={PREFIX}-{function}");
     let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let ids = all.filter_map(|entry| entry.file_name().into_string().ok()).filter(|id| id.parse::<u32>().is_ok());
+    let ids = all
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|id| id.parse::<u32>().is_ok());
     let is_it = |id: &String| {
         let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| variable == name.as_bytes())
@@ -56,7 +58,10 @@ async fn a_retry_across_a_killed_function_is_one_order() {
     };
     let body = order(&isbn);
     let (answer, ()) = tokio::join!(stack.command("/orders", "stopped", &body), kill);
-    assert!(answer.as_ref().is_none_or(|answer| answer.status >= 500), "it must not be answered: {answer:?}");
+    assert!(
+        answer.as_ref().is_none_or(|answer| answer.status >= 500),
+        "it must not be answered: {answer:?}"
+    );
     let answer = retried(&stack, "stopped", &isbn).await;
     placed_once(&stack, &answer).await;
     let orders = stack.get("/audit/events?actor=deaths-dora&type=OrderPlaced").await.body;

@@ -1,4 +1,5 @@
-//! The issuer whose tokens the deployed system accepts. It publishes its keys on loopback while the tests run.
+//! The issuer whose tokens the deployed system accepts. It publishes its keys on loopback while the
+//! tests run.
 
 use crate::jwt::{Key, now_s};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ const KEY_ID: &str = "rsa-1";
 const KEY: &str = include_str!("../suite/api/keys/rsa.pem");
 
 /// All scopes.
-pub(crate) const ALL: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
+pub(crate) const ALL: [&str; 4] =
+    ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
 /// Its address, once it serves.
 static ISSUER: LazyLock<String> = LazyLock::new(|| {
@@ -42,11 +44,15 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
         false => ("404 Not Found", String::new()),
     };
     let length = body.len();
-    write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    write!(
+        connection,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
 }
 
 /// The scopes of the second app.
-pub(crate) const ALL_OF_BILLING: [&str; 4] = ["billing/write", "billing/read", "billing/audit", "billing/operate"];
+pub(crate) const ALL_OF_BILLING: [&str; 4] =
+    ["billing/write", "billing/read", "billing/audit", "billing/operate"];
 
 /// A token for the subject with these scopes.
 pub(crate) fn token(subject: &str, scopes: &[&str]) -> String {

@@ -17,7 +17,8 @@ async fn a_projection_is_rebuilt_and_switched_under_its_readers() {
     let stack = Stack::of("operators-olga").await;
     let isbn = stack.book(7).await;
     let path = format!("/stock/{isbn}");
-    eventually("it is read", || async { (stack.get(&path).await.status == 200).then_some(()) }).await;
+    eventually("it is read", || async { (stack.get(&path).await.status == 200).then_some(()) })
+        .await;
     let begun = stack.post("/projections/stock/rebuild", &json!({"segments": 2})).await;
     assert_eq!((begun.status, &begun.body["job"]["segments"]), (202, &json!(2)), "{begun:?}");
     let built = idle(&stack, "stock").await;

@@ -31,7 +31,11 @@ async fn an_order_is_placed_confirmed_read_and_audited() {
     );
     eventually("the search finds it", || async {
         let found = stack.get("/audit/events?actor=orders-anna&type=OrderPlaced").await.body;
-        found["events"].as_array()?.iter().any(|event| event["stream"] == json!(stream)).then_some(())
+        found["events"]
+            .as_array()?
+            .iter()
+            .any(|event| event["stream"] == json!(stream))
+            .then_some(())
     })
     .await;
     let verified = stack.get(&format!("/audit/streams/{stream}/verify")).await.body;
@@ -45,9 +49,13 @@ async fn an_order_of_what_is_not_there_is_rejected() {
     let paths = [stack.place("one", &isbn).await, stack.place("two", &isbn).await];
     let decided = eventually("both are decided", || async {
         let orders = [stack.get(&paths[0]).await.body, stack.get(&paths[1]).await.body];
-        let mut statuses = orders.map(|order| order["status"].as_str().unwrap_or_default().to_owned());
+        let mut statuses =
+            orders.map(|order| order["status"].as_str().unwrap_or_default().to_owned());
         statuses.sort();
-        statuses.iter().all(|status| status == "confirmed" || status == "rejected").then_some(statuses)
+        statuses
+            .iter()
+            .all(|status| status == "confirmed" || status == "rejected")
+            .then_some(statuses)
     });
     assert_eq!(decided.await, ["confirmed", "rejected"]);
 }

@@ -2,7 +2,9 @@
 
 use crate::stack::{PREFIX, Stack, eventually};
 use aws_sdk_sqs::types::QueueAttributeName;
-use eventstore::{CommandMetadata, Consistency, EventStore, Fingerprint, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{
+    CommandMetadata, Consistency, EventStore, Fingerprint, Id, NewCommit, NewEvent, StreamId,
+};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -17,8 +19,15 @@ async fn hurry(stack: &Stack, queue: &str) -> String {
 /// Ten receives make a dead letter; a thousand would take hours.
 async fn fewer_receives(stack: &Stack, url: &str) {
     let policy = stack.clients.sqs.get_queue_attributes().queue_url(url);
-    let policy = policy.attribute_names(QueueAttributeName::RedrivePolicy).send().await.unwrap().attributes.unwrap();
-    let mut policy: Value = serde_json::from_str(&policy[&QueueAttributeName::RedrivePolicy]).unwrap();
+    let policy = policy
+        .attribute_names(QueueAttributeName::RedrivePolicy)
+        .send()
+        .await
+        .unwrap()
+        .attributes
+        .unwrap();
+    let mut policy: Value =
+        serde_json::from_str(&policy[&QueueAttributeName::RedrivePolicy]).unwrap();
     policy["maxReceiveCount"] = json!(10);
     let request = stack.clients.sqs.set_queue_attributes().queue_url(url);
     request.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await.unwrap();
@@ -53,7 +62,11 @@ async fn a_poisoned_stream_is_parked_and_blocks_no_other() {
     write_unknown(&stack, &stream).await;
     let parked = eventually("it is parked", || async {
         let parked = stack.get("/projections/orders/parked").await.body;
-        parked["streams"].as_array()?.iter().find(|parked| parked["stream"] == json!(stream)).cloned()
+        parked["streams"]
+            .as_array()?
+            .iter()
+            .find(|parked| parked["stream"] == json!(stream))
+            .cloned()
     })
     .await;
     assert_eq!(parked["version"], json!(3), "{parked}");
@@ -61,7 +74,11 @@ async fn a_poisoned_stream_is_parked_and_blocks_no_other() {
     let other = stack.place("healthy", &isbn).await;
     stack.until(&other, "confirmed").await;
     let read: Value = stack.get(&path).await.body;
-    assert_eq!((&read["status"], &read["version"]), (&json!("confirmed"), &json!(2)), "applied events can be read");
+    assert_eq!(
+        (&read["status"], &read["version"]),
+        (&json!("confirmed"), &json!(2)),
+        "applied events can be read"
+    );
 }
 
 #[tokio::test]
@@ -69,7 +86,8 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter() {
     let stack = Stack::of("poison-petra").await;
     let url = hurry(&stack, "bestsellers").await;
     fewer_receives(&stack, &url).await;
-    let send = stack.clients.sqs.send_message().queue_url(&url).message_body("{ this is no announcement");
+    let send =
+        stack.clients.sqs.send_message().queue_url(&url).message_body("{ this is no announcement");
     send.message_group_id("poison").message_deduplication_id("poison").send().await.unwrap();
     eventually("it is a dead letter", || async {
         let status = stack.get("/projections/bestsellers").await.body;
@@ -82,5 +100,8 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter() {
         (200, &json!(0), &json!(1)),
         "{redriven:?}"
     );
-    assert!(redriven.body["stays"][0]["reason"].as_str().unwrap().contains("cannot be read"), "{redriven:?}");
+    assert!(
+        redriven.body["stays"][0]["reason"].as_str().unwrap().contains("cannot be read"),
+        "{redriven:?}"
+    );
 }

@@ -16,8 +16,9 @@ pub(crate) const PREFIX: &str = "ledgerfold-local";
 
 /// A variable that `.ci/deployed` sets.
 pub(crate) fn environment(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: `.ci/deployed` deploys the system and runs these tests"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: `.ci/deployed` deploys the system and runs these tests")
+    })
 }
 
 /// Functions are killed only while no other case uses them.
@@ -63,7 +64,8 @@ impl Stack {
     /// The second app, called by this subject.
     pub(crate) async fn of_billing(subject: &str) -> Self {
         let turn = Turn::Shared { _guard: TURNS.read().await };
-        let (api, token) = (environment("LEDGERFOLD_DEPLOYED_BILLING"), token(subject, &ALL_OF_BILLING));
+        let (api, token) =
+            (environment("LEDGERFOLD_DEPLOYED_BILLING"), token(subject, &ALL_OF_BILLING));
         Self { api, token, ..Self::in_turn(subject, turn) }
     }
 
@@ -74,7 +76,13 @@ impl Stack {
             AccessKey { id: "test".to_owned(), secret: "test".to_owned() },
         ));
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { http, api: environment("LEDGERFOLD_DEPLOYED_API"), token: token(subject, &ALL), clients, _turn: turn }
+        Self {
+            http,
+            api: environment("LEDGERFOLD_DEPLOYED_API"),
+            token: token(subject, &ALL),
+            clients,
+            _turn: turn,
+        }
     }
 
     /// A request without a token.
@@ -93,20 +101,27 @@ impl Stack {
 
     /// Sends a command with a key. None if there is no answer.
     pub(crate) async fn command(&self, path: &str, key: &str, body: &Value) -> Option<Answer> {
-        let request = self.request(Method::POST, path).bearer_auth(&self.token).header("Idempotency-Key", key);
+        let request = self
+            .request(Method::POST, path)
+            .bearer_auth(&self.token)
+            .header("Idempotency-Key", key);
         sent(request.json(body)).await
     }
 
     /// Sends an asynchronous command.
     pub(crate) async fn later(&self, path: &str, key: &str, body: &Value) -> Answer {
-        let request = self.request(Method::POST, path).bearer_auth(&self.token).header("Idempotency-Key", key);
+        let request = self
+            .request(Method::POST, path)
+            .bearer_auth(&self.token)
+            .header("Idempotency-Key", key);
         sent(request.header("Prefer", "respond-async").json(body)).await.unwrap()
     }
 
     /// Receives copies of a book that no other case uses.
     pub(crate) async fn book(&self, copies: u32) -> String {
         let isbn = isbn();
-        let received = self.post(&format!("/stock/{isbn}/receive"), &json!({"quantity": copies})).await;
+        let received =
+            self.post(&format!("/stock/{isbn}/receive"), &json!({"quantity": copies})).await;
         assert_eq!(received.status, 200, "{received:?}");
         isbn
     }
@@ -129,18 +144,31 @@ impl Stack {
 
     /// The URL of a queue.
     pub(crate) async fn queue(&self, name: &str) -> String {
-        let answer = self.clients.sqs.get_queue_url().queue_name(format!("{PREFIX}-{name}.fifo")).send().await;
+        let answer = self
+            .clients
+            .sqs
+            .get_queue_url()
+            .queue_name(format!("{PREFIX}-{name}.fifo"))
+            .send()
+            .await;
         answer.unwrap().queue_url.unwrap()
     }
 }
 
 async fn sent(request: RequestBuilder) -> Option<Answer> {
     let response = request.send().await.ok()?;
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| {
+        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
     let (location, replayed) = (header("location"), header("idempotency-replayed").is_some());
     let status = response.status().as_u16();
     let body = response.text().await.ok()?;
-    Some(Answer { status, location, replayed, body: serde_json::from_str(&body).unwrap_or(Value::String(body)) })
+    Some(Answer {
+        status,
+        location,
+        replayed,
+        body: serde_json::from_str(&body).unwrap_or(Value::String(body)),
+    })
 }
 
 /// Sends a request as it is.
@@ -149,7 +177,10 @@ pub(crate) async fn status(request: RequestBuilder) -> u16 {
 }
 
 /// Polls until there is an answer.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    ask: impl Fn() -> F,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask().await {
@@ -168,7 +199,10 @@ pub(crate) fn order(isbn: &str) -> Value {
 /// A random ISBN with its check digit.
 fn isbn() -> String {
     let digits = format!("978{:09}", fastrand::u32(0..1_000_000_000));
-    let sum: u32 =
-        digits.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    let sum: u32 = digits
+        .bytes()
+        .zip([1, 3].into_iter().cycle())
+        .map(|(digit, weight)| u32::from(digit - b'0') * weight)
+        .sum();
     format!("{digits}{}", (10 - sum % 10) % 10)
 }

@@ -14,7 +14,11 @@ pub const ORDER: Aggregate<Order, OrderCommand, OrderEvent, OrderRefusal> = Aggr
         description: "The order's id: a UUID, in either case",
         example: "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e",
         pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
-        parse: |text| OrderId::try_from(text.to_owned()).map(|id| id.to_string()).map_err(|rule| rule.to_string()),
+        parse: |text| {
+            OrderId::try_from(text.to_owned())
+                .map(|id| id.to_string())
+                .map_err(|rule| rule.to_string())
+        },
     },
     model: Model {
         initial: Order::default,
@@ -44,7 +48,11 @@ pub const STOCK: Aggregate<Stock, StockCommand, StockEvent, StockRefusal> = Aggr
         description: "The book's ISBN-13, digits only",
         example: "9780306406157",
         pattern: "^97[89][0-9]{10}$",
-        parse: |text| Isbn::try_from(text.to_owned()).map(|isbn| isbn.to_string()).map_err(|rule| rule.to_string()),
+        parse: |text| {
+            Isbn::try_from(text.to_owned())
+                .map(|isbn| isbn.to_string())
+                .map_err(|rule| rule.to_string())
+        },
     },
     model: Model {
         initial: Stock::default,

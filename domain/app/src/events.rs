@@ -1,8 +1,9 @@
 //! The codecs of the bookshop's events. All code that stores or reads events uses them.
 //!
-//! When the shape of an event changes, add an upcaster here: a pure function from the JSON of the newest schema version.
-//! The codec then writes the next version, and lifts stored events. `domain/golden/` has an example of every shape that
-//! was ever stored. The tests in `tests/suite/shapes` report what is missing.
+//! When the shape of an event changes, add an upcaster here: a pure function from the JSON of the
+//! newest schema version. The codec then writes the next version, and lifts stored events.
+//! `domain/golden/` has an example of every shape that was ever stored. The tests in
+//! `tests/suite/shapes` report what is missing.
 //!
 //! ```
 //! use eventstore::Upcaster;

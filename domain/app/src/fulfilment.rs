@@ -9,7 +9,9 @@ use domain::order::{self, OrderEvent};
 use domain::stock::{self, StockCommand, StockEvent};
 use domain::{Isbn, OrderId};
 use eventstore::{Id, StreamId};
-use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
+use handlers::process::{
+    Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,7 +36,8 @@ enum ShopEvent {
 struct Known {
     /// None until the first event.
     fulfilment: Option<Fulfilment>,
-    /// Correlation and trace that commands inherit, by version of the causing event in the order's stream.
+    /// Correlation and trace that commands inherit, by version of the causing event in the order's
+    /// stream.
     causes: BTreeMap<u64, Origin>,
 }
 
@@ -68,10 +71,14 @@ fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
             Some((order_id, fact)) => learn(known, order_id, &fact, Some(told)),
             None => (known, Vec::new()),
         },
-        Input::Answer { ask, answer: AskAnswer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
-            (Some(isbn), Some(order_id)) => learn(known, order_id, &FulfilmentInput::Refused { isbn }, None),
-            (None, _) | (_, None) => (known, Vec::new()),
-        },
+        Input::Answer { ask, answer: AskAnswer::Refused { .. } } => {
+            match (refused_book(ask), known.order_id()) {
+                (Some(isbn), Some(order_id)) => {
+                    learn(known, order_id, &FulfilmentInput::Refused { isbn }, None)
+                }
+                (None, _) | (_, None) => (known, Vec::new()),
+            }
+        }
         Input::Answer { answer: AskAnswer::Done, .. } => (known, Vec::new()),
     }
 }
@@ -80,11 +87,14 @@ fn fact(told: &EventOrigin, event: ShopEvent) -> Option<(OrderId, FulfilmentInpu
     let key = told.stream.key().to_owned();
     match event {
         ShopEvent::Order(event) => {
-            let recorded_at_ms = u64::try_from(told.recorded_at.timestamp_millis()).unwrap_or_default();
+            let recorded_at_ms =
+                u64::try_from(told.recorded_at.timestamp_millis()).unwrap_or_default();
             let fact = FulfilmentInput::of_order(told.version, recorded_at_ms, event)?;
             Some((OrderId::try_from(key).ok()?, fact))
         }
-        ShopEvent::Stock(event) => FulfilmentInput::of_stock(&Isbn::try_from(key).ok()?, told.version, &event),
+        ShopEvent::Stock(event) => {
+            FulfilmentInput::of_stock(&Isbn::try_from(key).ok()?, told.version, &event)
+        }
     }
 }
 
@@ -96,7 +106,12 @@ fn refused_book(ask: &Ask) -> Option<Isbn> {
     Isbn::try_from(stream.key().to_owned()).ok()
 }
 
-fn learn(known: Known, order_id: OrderId, fact: &FulfilmentInput, told: Option<&EventOrigin>) -> (Known, Vec<Ask>) {
+fn learn(
+    known: Known,
+    order_id: OrderId,
+    fact: &FulfilmentInput,
+    told: Option<&EventOrigin>,
+) -> (Known, Vec<Ask>) {
     let Known { fulfilment, mut causes } = known;
     let (fulfilment, commands) =
         domain::fulfilment::react(fulfilment.unwrap_or_else(|| Fulfilment::new(order_id)), fact);
@@ -127,13 +142,21 @@ impl Known {
         }
     }
 
-    /// The event that caused a command. It always exists, because the domain names only events that it has received.
+    /// The event that caused a command. It always exists, because the domain names only events that
+    /// it has received.
     fn cause(&self, issued: &IssuedCommand) -> Option<EventOrigin> {
         let cause = &issued.cause;
         let Origin { correlation_id, trace_parent } = self.causes.get(&cause.version)?.clone();
-        let recorded_at = DateTime::<Utc>::from_timestamp_millis(i64::try_from(cause.recorded_at_ms).ok()?)?;
+        let recorded_at =
+            DateTime::<Utc>::from_timestamp_millis(i64::try_from(cause.recorded_at_ms).ok()?)?;
         let stream = StreamId::new(cause.stream.as_str()).ok()?;
-        Some(EventOrigin { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
+        Some(EventOrigin {
+            stream,
+            version: cause.version,
+            recorded_at,
+            correlation_id,
+            trace_parent,
+        })
     }
 }
 

@@ -69,7 +69,10 @@ mod tests {
             ("order-6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11", order),
             ("order-6F0F7C1E7A445C389C1B0D8A4F1F2E11", "order-6F0F7C1E7A445C389C1B0D8A4F1F2E11"),
             ("order-A", "order-A"),
-            ("note-6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11", "note-6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11"),
+            (
+                "note-6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11",
+                "note-6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11",
+            ),
         ] {
             assert_eq!(app.stream(given).unwrap().as_str(), named);
         }

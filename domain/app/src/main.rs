@@ -2,7 +2,8 @@
 
 use mimalloc::MiMalloc;
 
-/// With the system's allocator, allocation takes an eighth of the CPU of API, engines and projections.
+/// With the system's allocator, allocation takes an eighth of the CPU of API, engines and
+/// projections.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

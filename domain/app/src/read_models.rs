@@ -18,7 +18,10 @@ pub fn orders() -> Projection {
             |row, event, told| placed::fold(row, event, told.recorded_at),
             |row, told| {
                 let list = placed::customer_list(row.details.customer_id.as_str());
-                Some(Listing { list, rank: format!("{}#{}", time_text(row.placed_at), told.stream.key()) })
+                Some(Listing {
+                    list,
+                    rank: format!("{}#{}", time_text(row.placed_at), told.stream.key()),
+                })
             },
         )
     });
@@ -28,9 +31,10 @@ pub fn orders() -> Projection {
 /// The stock of each book.
 pub fn stock() -> Projection {
     static LEVELS: LazyLock<Projection> = LazyLock::new(|| {
-        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::EventContext<'_>| {
-            Some(levels::fold(row.unwrap_or_default(), event))
-        };
+        let fold =
+            |row: Option<levels::StockRow>, event: &_, _: handlers::app::EventContext<'_>| {
+                Some(levels::fold(row.unwrap_or_default(), event))
+            };
         ReadModel::of_stream("stock", "stock/1", &STOCK, fold, |_, _| None)
     });
     *LEVELS
@@ -45,7 +49,13 @@ pub fn bestsellers() -> Projection {
             &ORDER,
             |counted, event, told| {
                 let (counted, sales) = sales::fold(counted, event, told.recorded_at.date_naive());
-                (counted, sales.into_iter().map(|sale| Addition { row: sale.row(), delta: sale }).collect())
+                (
+                    counted,
+                    sales
+                        .into_iter()
+                        .map(|sale| Addition { row: sale.row(), delta: sale })
+                        .collect(),
+                )
             },
             sales::merge,
             |row, sale| row.rank().map(|rank| Listing { list: sale.list(), rank }),

@@ -47,7 +47,8 @@ struct OrderFilter {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
 struct Day {
-    /// The day, UTC. By default today, or the day of the newest sale if the clock that recorded it is ahead.
+    /// The day, UTC. By default today, or the day of the newest sale if the clock that recorded it
+    /// is ahead.
     day: Option<NaiveDate>,
     /// The most books in the answer.
     #[param(minimum = 1, maximum = 500)]
@@ -63,7 +64,8 @@ pub(crate) async fn orders_of_customer(
     PathParameter(id): PathParameter,
     params: Params,
 ) -> Result<Json<OrdersPage>, Problem> {
-    let customer_id = CustomerId::try_from(id).map_err(|rule| Problem::invalid("id", rule.to_string()))?;
+    let customer_id =
+        CustomerId::try_from(id).map_err(|rule| Problem::invalid("id", rule.to_string()))?;
     let params = params.only(&["status", "limit", "cursor"])?;
     let (status, limit) = (status(&params)?, params.limit(20)?);
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -141,7 +143,9 @@ async fn newest_day(projector: &Projector) -> Result<NaiveDate, Problem> {
 fn status(params: &Params) -> Result<Option<OrderStatus>, Problem> {
     let parse = |text: &str| {
         let status = serde_json::from_value(serde_json::Value::from(text));
-        status.map_err(|_| Problem::invalid("status", "must be placed, confirmed, rejected, cancelled or shipped"))
+        status.map_err(|_| {
+            Problem::invalid("status", "must be placed, confirmed, rejected, cancelled or shipped")
+        })
     };
     params.text("status").map(parse).transpose()
 }
@@ -215,7 +219,8 @@ pub(crate) struct OrderView {
 pub(crate) struct OrdersPage {
     /// The orders, newest first.
     pub(crate) orders: Vec<OrderView>,
-    /// The cursor of the next page. A page with fewer orders than requested, even with none, may have one.
+    /// The cursor of the next page. A page with fewer orders than requested, even with none, may
+    /// have one.
     pub(crate) next_cursor: Option<String>,
 }
 

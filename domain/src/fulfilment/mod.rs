@@ -2,7 +2,9 @@
 
 mod process;
 
-pub use process::{Cause, Fulfilment, FulfilmentCommand, FulfilmentInput, IssuedCommand, decide, evolve, react};
+pub use process::{
+    Cause, Fulfilment, FulfilmentCommand, FulfilmentInput, IssuedCommand, decide, evolve, react,
+};
 
 #[cfg(test)]
 mod simulation;

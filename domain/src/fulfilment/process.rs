@@ -74,7 +74,9 @@ impl FulfilmentInput {
             OrderEvent::OrderPlaced(_)
             | OrderEvent::OrderRejected { .. }
             | OrderEvent::OrderCancelled { .. }
-            | OrderEvent::OrderShipped { .. } => Some(Self::Order { version, recorded_at_ms, event }),
+            | OrderEvent::OrderShipped { .. } => {
+                Some(Self::Order { version, recorded_at_ms, event })
+            }
         }
     }
 
@@ -84,9 +86,9 @@ impl FulfilmentInput {
             StockEvent::StockReserved { order_id, quantity } => {
                 Some((order_id, Self::Reserved { isbn: isbn.clone(), version, quantity }))
             }
-            StockEvent::StockReceived { .. } | StockEvent::StockReleased { .. } | StockEvent::StockCommitted { .. } => {
-                None
-            }
+            StockEvent::StockReceived { .. }
+            | StockEvent::StockReleased { .. }
+            | StockEvent::StockCommitted { .. } => None,
         }
     }
 }
@@ -137,7 +139,14 @@ impl Placed {
 impl Fulfilment {
     /// Nothing is known yet.
     pub fn new(order_id: OrderId) -> Self {
-        Self { order_id, placed: None, reserved: BTreeMap::new(), refused: BTreeSet::new(), verdict: None, end: None }
+        Self {
+            order_id,
+            placed: None,
+            reserved: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            verdict: None,
+            end: None,
+        }
     }
 
     /// The order.
@@ -165,7 +174,9 @@ impl Fulfilment {
     /// A reservation of another quantity does not count: stock refuses the one of the line.
     fn is_reserved(&self, line: &OrderLine) -> bool {
         let wanted = StockQuantity::from(line.quantity);
-        self.reserved.get(&line.isbn).is_some_and(|reserved| reserved.values().any(|quantity| *quantity == wanted))
+        self.reserved
+            .get(&line.isbn)
+            .is_some_and(|reserved| reserved.values().any(|quantity| *quantity == wanted))
     }
 }
 
@@ -188,10 +199,19 @@ pub fn evolve(mut fulfilment: Fulfilment, input: &FulfilmentInput) -> Fulfilment
     fulfilment
 }
 
-fn apply_order_event(fulfilment: &mut Fulfilment, version: u64, recorded_at_ms: u64, event: &OrderEvent) {
+fn apply_order_event(
+    fulfilment: &mut Fulfilment,
+    version: u64,
+    recorded_at_ms: u64,
+    event: &OrderEvent,
+) {
     match event {
         OrderEvent::OrderPlaced(details) => {
-            fulfilment.placed.get_or_insert_with(|| Placed { version, recorded_at_ms, lines: details.lines.clone() });
+            fulfilment.placed.get_or_insert_with(|| Placed {
+                version,
+                recorded_at_ms,
+                lines: details.lines.clone(),
+            });
         }
         OrderEvent::OrderRejected { .. } | OrderEvent::OrderCancelled { .. } => {
             fulfilment.end.get_or_insert(OrderEnd::CalledOff { version, recorded_at_ms });
@@ -273,7 +293,12 @@ impl fmt::Display for Cause {
     }
 }
 
-fn issue(fulfilment: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, name: String) -> IssuedCommand {
+fn issue(
+    fulfilment: &Fulfilment,
+    at: (u64, u64),
+    command: FulfilmentCommand,
+    name: String,
+) -> IssuedCommand {
     let (version, recorded_at_ms) = at;
     let cause = Cause { stream: order::stream(fulfilment.order_id), version, recorded_at_ms };
     IssuedCommand { name, command, cause }
@@ -283,7 +308,8 @@ fn issue(fulfilment: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, na
 
 /// Applies an input, and returns the commands that [`decide`] returns now and did not before.
 pub fn react(fulfilment: Fulfilment, input: &FulfilmentInput) -> (Fulfilment, Vec<IssuedCommand>) {
-    let before: BTreeSet<String> = decide(&fulfilment).iter().map(IssuedCommand::identity).collect();
+    let before: BTreeSet<String> =
+        decide(&fulfilment).iter().map(IssuedCommand::identity).collect();
     let fulfilment = evolve(fulfilment, input);
     let mut commands = decide(&fulfilment);
     commands.retain(|issued| !before.contains(&issued.identity()));
@@ -295,11 +321,14 @@ pub fn decide(fulfilment: &Fulfilment) -> Vec<IssuedCommand> {
     let mut commands = Vec::new();
     if let Some(placed) = &fulfilment.placed {
         commands.extend(placed.lines.iter().map(|line| reserve(fulfilment, placed, line)));
-        commands.extend(fulfilment.verdict.as_ref().map(|verdict| send_verdict(fulfilment, placed, verdict)));
+        commands.extend(
+            fulfilment.verdict.as_ref().map(|verdict| send_verdict(fulfilment, placed, verdict)),
+        );
     }
     if let Some(end) = fulfilment.end {
         commands.extend(
-            reservations(fulfilment).map(|(isbn, version, quantity)| settle(fulfilment, end, isbn, version, quantity)),
+            reservations(fulfilment)
+                .map(|(isbn, version, quantity)| settle(fulfilment, end, isbn, version, quantity)),
         );
     }
     commands
@@ -315,9 +344,10 @@ fn reserve(fulfilment: &Fulfilment, placed: &Placed, line: &OrderLine) -> Issued
 fn send_verdict(fulfilment: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedCommand {
     let (command, name) = match verdict {
         Verdict::Confirm => (OrderCommand::ConfirmOrder {}, "confirm".to_owned()),
-        Verdict::Reject { missing } => {
-            (OrderCommand::RejectOrder { reason: Reason::book_not_available(missing) }, format!("reject {missing}"))
-        }
+        Verdict::Reject { missing } => (
+            OrderCommand::RejectOrder { reason: Reason::book_not_available(missing) },
+            format!("reject {missing}"),
+        ),
     };
     let command = FulfilmentCommand::Order { order_id: fulfilment.order_id, command };
     issue(fulfilment, placed.at(), command, name)
@@ -333,9 +363,11 @@ fn settle(
 ) -> IssuedCommand {
     let order_id = fulfilment.order_id;
     let (ended_at, command, verb) = match end {
-        OrderEnd::CalledOff { version, recorded_at_ms } => {
-            ((version, recorded_at_ms), StockCommand::ReleaseStock { order_id, quantity }, "release")
-        }
+        OrderEnd::CalledOff { version, recorded_at_ms } => (
+            (version, recorded_at_ms),
+            StockCommand::ReleaseStock { order_id, quantity },
+            "release",
+        ),
         OrderEnd::Shipped { version, recorded_at_ms } => {
             ((version, recorded_at_ms), StockCommand::CommitStock { order_id, quantity }, "commit")
         }

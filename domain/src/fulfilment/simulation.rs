@@ -38,7 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
         OrderCommand::RejectOrder { reason: reason("a prank") },
         OrderCommand::ShipOrder { tracking_code: tracking_code("1Z") },
     ]);
-    let receive = (1..3_u32).prop_map(|quantity| StockCommand::ReceiveStock { quantity: copies(quantity) });
+    let receive =
+        (1..3_u32).prop_map(|quantity| StockCommand::ReceiveStock { quantity: copies(quantity) });
     let reserve = (ORDERS, 1..3_u32).prop_map(|(order, quantity)| StockCommand::ReserveStock {
         order_id: order_id(order),
         quantity: copies(quantity),
@@ -54,8 +55,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The lines of each order: some books, one or two copies of each.
 fn ordered() -> impl Strategy<Value = Vec<Vec<OrderLine>>> {
-    let lines = prop::collection::btree_map(BOOKS, 1..3_u32, 1..4)
-        .prop_map(|lines| lines.into_iter().map(|(book, quantity)| line(book, quantity, 100)).collect());
+    let lines = prop::collection::btree_map(BOOKS, 1..3_u32, 1..4).prop_map(|lines| {
+        lines.into_iter().map(|(book, quantity)| line(book, quantity, 100)).collect()
+    });
     prop::collection::vec(lines, ORDERS.len())
 }
 
@@ -83,7 +85,11 @@ impl Shop {
             *version += 1;
             self.undelivered.push((
                 order_id,
-                FulfilmentInput::Order { version: *version, recorded_at_ms: *version, event: event.clone() },
+                FulfilmentInput::Order {
+                    version: *version,
+                    recorded_at_ms: *version,
+                    event: event.clone(),
+                },
             ));
         }
         !events.is_empty()
@@ -118,21 +124,27 @@ impl Shop {
                 None
             }
             FulfilmentCommand::Stock { isbn, command } => {
-                let has_events = if self.refused.contains(&id) { None } else { self.send_to_stock(isbn, command) };
+                let has_events = if self.refused.contains(&id) {
+                    None
+                } else {
+                    self.send_to_stock(isbn, command)
+                };
                 let reserves = matches!(command, StockCommand::ReserveStock { .. });
                 match has_events {
                     Some(true) => drop(self.handled.insert(id)),
                     Some(false) => {}
                     None => drop(self.refused.insert(id)),
                 }
-                (has_events.is_none() && reserves).then(|| FulfilmentInput::Refused { isbn: isbn.clone() })
+                (has_events.is_none() && reserves)
+                    .then(|| FulfilmentInput::Refused { isbn: isbn.clone() })
             }
         }
     }
 
     fn deliver(&mut self, which: usize, crashes: bool) {
         let (order_id, input) = self.undelivered.swap_remove(which);
-        let state = self.processes.get(&order_id).cloned().unwrap_or_else(|| Fulfilment::new(order_id));
+        let state =
+            self.processes.get(&order_id).cloned().unwrap_or_else(|| Fulfilment::new(order_id));
         let (next, commands) = react(state, &input);
         let refusals: Vec<_> = commands.iter().filter_map(|issued| self.send(issued)).collect();
         if crashes {
@@ -163,7 +175,9 @@ impl Shop {
 
     /// The reservations of an order, by book.
     fn reserved_for(&self, order_id: OrderId) -> BTreeMap<Isbn, StockQuantity> {
-        let of = |(isbn, (stock, _)): (&Isbn, &Versioned<Stock>)| Some((isbn.clone(), stock.reservation(order_id)?));
+        let of = |(isbn, (stock, _)): (&Isbn, &Versioned<Stock>)| {
+            Some((isbn.clone(), stock.reservation(order_id)?))
+        };
         self.stocks.iter().filter_map(of).collect()
     }
 }
@@ -176,7 +190,11 @@ fn check_settled(shop: &Shop) {
             OrderStatus::Placed => panic!("order {order_id} has no verdict"),
             OrderStatus::Confirmed => {
                 for line in &order.details().unwrap().lines {
-                    assert_eq!(reserved.get(&line.isbn), Some(&line.quantity.into()), "order {order_id}");
+                    assert_eq!(
+                        reserved.get(&line.isbn),
+                        Some(&line.quantity.into()),
+                        "order {order_id}"
+                    );
                 }
             }
             OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Shipped => {

@@ -30,11 +30,19 @@ fn check(given: &[FulfilmentInput], when: FulfilmentInput, then: &[FulfilmentCom
 }
 
 fn placed() -> FulfilmentInput {
-    FulfilmentInput::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details()) }
+    FulfilmentInput::Order {
+        version: 1,
+        recorded_at_ms: TIME_MS + 1,
+        event: OrderEvent::OrderPlaced(details()),
+    }
 }
 
 fn confirmed() -> FulfilmentInput {
-    FulfilmentInput::Order { version: 2, recorded_at_ms: TIME_MS + 2, event: OrderEvent::OrderConfirmed {} }
+    FulfilmentInput::Order {
+        version: 2,
+        recorded_at_ms: TIME_MS + 2,
+        event: OrderEvent::OrderConfirmed {},
+    }
 }
 
 fn cancelled() -> FulfilmentInput {
@@ -116,7 +124,10 @@ fn an_order_is_rejected_when_the_last_line_has_its_outcome_and_one_is_refused() 
     check(&[placed(), refused(2)], reserved(1, 2), &[reject(2)]);
     check(&[placed(), reserved(1, 2)], refused(2), &[reject(2)]);
     check(&[placed(), refused(2)], refused(1), &[reject(1)]);
-    assert_eq!(Reason::book_not_available(&isbn(1)).as_str(), format!("book {} is not available", isbn(1)));
+    assert_eq!(
+        Reason::book_not_available(&isbn(1)).as_str(),
+        format!("book {} is not available", isbn(1))
+    );
 }
 
 #[test]
@@ -126,7 +137,11 @@ fn a_rejected_order_releases_what_is_reserved() {
 
 #[test]
 fn a_cancelled_order_releases_each_reservation() {
-    check(&[placed(), reserved(1, 2), reserved(2, 1)], cancelled(), &[release(1, 2), release(2, 1)]);
+    check(
+        &[placed(), reserved(1, 2), reserved(2, 1)],
+        cancelled(),
+        &[release(1, 2), release(2, 1)],
+    );
     check(&[placed()], cancelled(), &[]);
 }
 
@@ -157,14 +172,22 @@ fn a_verdict_does_not_change() {
 
 #[test]
 fn a_line_that_was_reserved_after_a_refusal_is_released() {
-    check(&[placed(), refused(1), reserved(2, 1), reserved(1, 2)], rejected(), &[release(1, 2), release(2, 1)]);
+    check(
+        &[placed(), refused(1), reserved(2, 1), reserved(1, 2)],
+        rejected(),
+        &[release(1, 2), release(2, 1)],
+    );
 }
 
 #[test]
 fn a_reservation_of_another_quantity_does_not_count() {
     check(&[placed(), reserved(2, 1)], reserved(1, 5), &[]);
     check(&[placed(), reserved(2, 1), reserved(1, 5)], refused(1), &[reject(1)]);
-    check(&[placed(), reserved(2, 1), reserved(1, 5), refused(1)], rejected(), &[release(1, 5), release(2, 1)]);
+    check(
+        &[placed(), reserved(2, 1), reserved(1, 5), refused(1)],
+        rejected(),
+        &[release(1, 5), release(2, 1)],
+    );
 }
 
 #[test]
@@ -181,7 +204,10 @@ fn a_reservation_that_was_made_again_is_released_again() {
 fn only_a_reservation_is_an_input_from_stock() {
     let (order_id, quantity) = (order(), copies(2));
     let input = |event: StockEvent| FulfilmentInput::of_stock(&isbn(1), 20, &event);
-    assert_eq!(input(StockEvent::StockReserved { order_id, quantity }), Some((order(), reserved(1, 2))));
+    assert_eq!(
+        input(StockEvent::StockReserved { order_id, quantity }),
+        Some((order(), reserved(1, 2)))
+    );
     assert_eq!(input(StockEvent::StockReceived { quantity }), None);
     assert_eq!(input(StockEvent::StockReleased { order_id, quantity }), None);
     assert_eq!(input(StockEvent::StockCommitted { order_id, quantity }), None);
@@ -212,7 +238,8 @@ fn identities_of_commands_never_change() {
 
 /// Consistent inputs: one outcome for each line, and at most one end.
 fn inputs() -> impl Strategy<Value = Vec<FulfilmentInput>> {
-    let outcomes = prop::collection::vec(prop::option::weighted(0.9, prop::bool::weighted(0.8)), 1..5);
+    let outcomes =
+        prop::collection::vec(prop::option::weighted(0.9, prop::bool::weighted(0.8)), 1..5);
     let end = prop::option::of(prop::sample::select(vec![cancelled(), rejected(), shipped()]));
     (outcomes, end).prop_map(|(outcomes, end)| {
         let books = (1..).zip(outcomes.iter());

@@ -163,15 +163,19 @@ impl Order {
     pub fn tracking_code(&self) -> Option<&TrackingCode> {
         match self {
             Self::Shipped { tracking_code, .. } => Some(tracking_code),
-            Self::Absent | Self::Placed(_) | Self::Confirmed(_) | Self::Rejected { .. } | Self::Cancelled { .. } => {
-                None
-            }
+            Self::Absent
+            | Self::Placed(_)
+            | Self::Confirmed(_)
+            | Self::Rejected { .. }
+            | Self::Cancelled { .. } => None,
         }
     }
 }
 
 /// The status of an order in read models and refusals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
     /// Placed; neither confirmed nor rejected yet.
@@ -215,9 +219,10 @@ pub fn evolve(order: Order, event: &OrderEvent) -> Order {
         (Order::Placed(details), OrderEvent::OrderRejected { reason }) => {
             Order::Rejected { details, reason: reason.clone() }
         }
-        (Order::Placed(details) | Order::Confirmed(details), OrderEvent::OrderCancelled { reason }) => {
-            Order::Cancelled { details, reason: reason.clone() }
-        }
+        (
+            Order::Placed(details) | Order::Confirmed(details),
+            OrderEvent::OrderCancelled { reason },
+        ) => Order::Cancelled { details, reason: reason.clone() },
         (Order::Confirmed(details), OrderEvent::OrderShipped { tracking_code }) => {
             Order::Shipped { details, tracking_code: tracking_code.clone() }
         }
@@ -343,15 +348,21 @@ fn reject(order: &Order, reason: &Reason) -> Result<Vec<OrderEvent>, OrderRefusa
 
 fn cancel(order: &Order, reason: &Reason) -> Result<Vec<OrderEvent>, OrderRefusal> {
     match existing(order)? {
-        OrderStatus::Placed | OrderStatus::Confirmed => Ok(vec![OrderEvent::OrderCancelled { reason: reason.clone() }]),
+        OrderStatus::Placed | OrderStatus::Confirmed => {
+            Ok(vec![OrderEvent::OrderCancelled { reason: reason.clone() }])
+        }
         OrderStatus::Cancelled => Ok(vec![]),
-        status @ (OrderStatus::Rejected | OrderStatus::Shipped) => Err(OrderRefusal::CannotCancel(status)),
+        status @ (OrderStatus::Rejected | OrderStatus::Shipped) => {
+            Err(OrderRefusal::CannotCancel(status))
+        }
     }
 }
 
 fn ship(order: &Order, tracking_code: &TrackingCode) -> Result<Vec<OrderEvent>, OrderRefusal> {
     match (existing(order)?, order.tracking_code()) {
-        (OrderStatus::Confirmed, _) => Ok(vec![OrderEvent::OrderShipped { tracking_code: tracking_code.clone() }]),
+        (OrderStatus::Confirmed, _) => {
+            Ok(vec![OrderEvent::OrderShipped { tracking_code: tracking_code.clone() }])
+        }
         (_, Some(shipped)) if shipped == tracking_code => Ok(vec![]),
         (_, Some(shipped)) => Err(OrderRefusal::AlreadyShipped(shipped.clone())),
         (status, None) => Err(OrderRefusal::CannotShip(status)),

@@ -111,7 +111,9 @@ mod specs {
         for text in ["DEM", "HRK", "BGN", "ZZZ", "XXX", "XTS", "XAU"] {
             refused::<Currency>(
                 &format!("{text:?}"),
-                &format!("a currency must be an active code of ISO 4217 that has minor units, not {text:?}"),
+                &format!(
+                    "a currency must be an active code of ISO 4217 that has minor units, not {text:?}"
+                ),
             );
         }
     }

@@ -69,7 +69,8 @@ mod specs {
     #[test]
     fn an_empty_and_a_long_one_are_refused() {
         refused::<CustomerId>(r#""""#, r#"a customer id must have 1 to 64 characters, not """#);
-        let shown = format!("a customer id must have 1 to 64 characters, not \"{}\"…", "x".repeat(64));
+        let shown =
+            format!("a customer id must have 1 to 64 characters, not \"{}\"…", "x".repeat(64));
         refused::<CustomerId>(&format!("{:?}", "x".repeat(65)), &shown);
     }
 
@@ -78,7 +79,9 @@ mod specs {
         for text in ["c 17", "c/17", "c#17", "é", "c\t"] {
             refused::<CustomerId>(
                 &format!("{text:?}"),
-                &format!("a customer id may only have the characters A-Z a-z 0-9 . _ : @ - but is {text:?}"),
+                &format!(
+                    "a customer id may only have the characters A-Z a-z 0-9 . _ : @ - but is {text:?}"
+                ),
             );
         }
     }

@@ -10,7 +10,8 @@ mod tracking_code;
 mod unit_price;
 
 pub use aggregate::{
-    CATEGORY, Order, OrderCommand, OrderDetails, OrderEvent, OrderRefusal, OrderStatus, decide, evolve, stream,
+    CATEGORY, Order, OrderCommand, OrderDetails, OrderEvent, OrderRefusal, OrderStatus, decide,
+    evolve, stream,
 };
 pub use currency::{Currency, CurrencyError};
 pub use customer_id::{CustomerId, CustomerIdError};

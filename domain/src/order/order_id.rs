@@ -9,7 +9,9 @@ use uuid::Uuid;
 use crate::QuotedInput;
 
 /// The id of an order: a UUID, written in lower case with hyphens. Upper case is read, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(try_from = "String")]
 #[schema(value_type = Uuid)]
 pub struct OrderId(Uuid);
@@ -63,7 +65,10 @@ mod specs {
     #[test]
     fn upper_case_names_the_same_order() {
         let read = |text: &str| OrderId::try_from(text.to_owned()).unwrap();
-        assert_eq!(read("6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11"), read("6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11"));
+        assert_eq!(
+            read("6F0F7C1E-7A44-5C38-9C1B-0D8A4F1F2E11"),
+            read("6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11")
+        );
     }
 
     #[test]
@@ -77,7 +82,9 @@ mod specs {
         ] {
             refused::<OrderId>(
                 &format!("{text:?}"),
-                &format!("an order id must be a uuid in its form of 36 characters with hyphens, not {text:?}"),
+                &format!(
+                    "an order id must be a uuid in its form of 36 characters with hyphens, not {text:?}"
+                ),
             );
         }
     }

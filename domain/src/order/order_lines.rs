@@ -101,7 +101,9 @@ mod specs {
 
     #[test]
     fn an_order_has_1_to_90_lines() {
-        let lines = |count: u32| OrderLines::try_from((0..count).map(|book| line(book, 1, 1)).collect::<Vec<_>>());
+        let lines = |count: u32| {
+            OrderLines::try_from((0..count).map(|book| line(book, 1, 1)).collect::<Vec<_>>())
+        };
         assert_eq!(lines(0), Err(OrderLinesError::WrongCount { given: 0 }));
         assert_eq!(lines(1).unwrap().as_slice().len(), 1);
         assert_eq!(lines(90).unwrap().as_slice().len(), 90);
@@ -111,14 +113,20 @@ mod specs {
 
     #[test]
     fn a_book_is_on_one_line_only() {
-        let twice = OrderLines::try_from(vec![line(1, 1, 1), line(2, 1, 1), line(1, 9, 9)]).unwrap_err();
+        let twice =
+            OrderLines::try_from(vec![line(1, 1, 1), line(2, 1, 1), line(1, 9, 9)]).unwrap_err();
         assert_eq!(twice, OrderLinesError::SameBookTwice { isbn: isbn(1) });
-        assert_eq!(twice.to_string(), format!("an order must name a book on one line only, but {} is on two", isbn(1)));
+        assert_eq!(
+            twice.to_string(),
+            format!("an order must name a book on one line only, but {} is on two", isbn(1))
+        );
     }
 
     #[test]
     fn the_dearest_order_has_an_exact_total() {
-        let dearest = (0..90).map(|book| line(book, OrderQuantity::MAX, UnitPriceMinor::MAX)).collect::<Vec<_>>();
+        let dearest = (0..90)
+            .map(|book| line(book, OrderQuantity::MAX, UnitPriceMinor::MAX))
+            .collect::<Vec<_>>();
         let total_minor = OrderLines::try_from(dearest).unwrap().total_minor();
         assert_eq!(total_minor, 90 * 1_000 * 1_000_000_000);
         assert!(total_minor < 1 << 53, "JavaScript would round it");

@@ -91,7 +91,9 @@ mod specs {
 
     #[test]
     fn words_of_any_script_are_accepted() {
-        for text in ["out of print", "ausverkauft – leider", "品切れ", "نفد", "📚", &"é".repeat(500)] {
+        for text in
+            ["out of print", "ausverkauft – leider", "品切れ", "نفد", "📚", &"é".repeat(500)]
+        {
             accepted::<Reason>(&format!("{text:?}"));
         }
     }
@@ -111,12 +113,21 @@ mod specs {
 
     #[test]
     fn a_long_reason_is_refused() {
-        refused::<Reason>(&format!("{:?}", "é".repeat(501)), "a reason must have at most 500 characters, not 501");
+        refused::<Reason>(
+            &format!("{:?}", "é".repeat(501)),
+            "a reason must have at most 500 characters, not 501",
+        );
     }
 
     #[test]
     fn control_characters_are_refused() {
-        refused::<Reason>(r#""two\nlines""#, r"a reason must have no control characters such as \n");
-        refused::<Reason>(r#""nul\u0000""#, r"a reason must have no control characters such as \u{0}");
+        refused::<Reason>(
+            r#""two\nlines""#,
+            r"a reason must have no control characters such as \n",
+        );
+        refused::<Reason>(
+            r#""nul\u0000""#,
+            r"a reason must have no control characters such as \u{0}",
+        );
     }
 }

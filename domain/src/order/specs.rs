@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{Order, OrderCommand, OrderDetails, OrderEvent, OrderRefusal, OrderStatus, decide, evolve, stream};
+use super::{
+    Order, OrderCommand, OrderDetails, OrderEvent, OrderRefusal, OrderStatus, decide, evolve,
+    stream,
+};
 use crate::OrderId;
 use crate::samples::{details, order_command, order_event, reason, tracking_code};
 
@@ -12,7 +15,11 @@ fn folded(events: &[OrderEvent]) -> Order {
 
 /// Given these events, when this command comes, then these events follow.
 fn check(given: &[OrderEvent], when: OrderCommand, then: Result<&[OrderEvent], OrderRefusal>) {
-    assert_eq!(decide(&folded(given), &when), then.map(<[_]>::to_vec), "given {given:?} when {when:?}");
+    assert_eq!(
+        decide(&folded(given), &when),
+        then.map(<[_]>::to_vec),
+        "given {given:?} when {when:?}"
+    );
 }
 
 fn placed() -> OrderEvent {
@@ -111,25 +118,50 @@ fn check_all(
 #[test]
 fn only_a_placed_order_can_be_confirmed() {
     let accepted_in = [OrderStatus::Placed];
-    check_all(&confirm(), &accepted_in, &confirmed(), OrderStatus::Confirmed, OrderRefusal::CannotConfirm);
+    check_all(
+        &confirm(),
+        &accepted_in,
+        &confirmed(),
+        OrderStatus::Confirmed,
+        OrderRefusal::CannotConfirm,
+    );
 }
 
 #[test]
 fn only_a_placed_order_can_be_rejected() {
     let (accepted_in, event) = ([OrderStatus::Placed], rejected("too many"));
-    check_all(&reject("too many"), &accepted_in, &event, OrderStatus::Rejected, OrderRefusal::CannotReject);
+    check_all(
+        &reject("too many"),
+        &accepted_in,
+        &event,
+        OrderStatus::Rejected,
+        OrderRefusal::CannotReject,
+    );
 }
 
 #[test]
 fn a_placed_or_confirmed_order_can_be_cancelled() {
-    let (accepted_in, event) = ([OrderStatus::Placed, OrderStatus::Confirmed], cancelled("too late"));
-    check_all(&cancel("too late"), &accepted_in, &event, OrderStatus::Cancelled, OrderRefusal::CannotCancel);
+    let (accepted_in, event) =
+        ([OrderStatus::Placed, OrderStatus::Confirmed], cancelled("too late"));
+    check_all(
+        &cancel("too late"),
+        &accepted_in,
+        &event,
+        OrderStatus::Cancelled,
+        OrderRefusal::CannotCancel,
+    );
 }
 
 #[test]
 fn only_a_confirmed_order_can_be_shipped() {
     let accepted_in = [OrderStatus::Confirmed];
-    check_all(&ship("1Z"), &accepted_in, &shipped("1Z"), OrderStatus::Shipped, OrderRefusal::CannotShip);
+    check_all(
+        &ship("1Z"),
+        &accepted_in,
+        &shipped("1Z"),
+        OrderStatus::Shipped,
+        OrderRefusal::CannotShip,
+    );
 }
 
 #[test]
@@ -155,8 +187,14 @@ fn refusals_have_a_text() {
             OrderRefusal::CannotCancel(OrderStatus::Rejected),
             "the order is rejected: only a placed or confirmed order can be cancelled",
         ),
-        (OrderRefusal::CannotShip(OrderStatus::Placed), "the order is placed: only a confirmed order can be shipped"),
-        (OrderRefusal::AlreadyShipped(tracking_code("1Z")), "the order is already shipped, with tracking code 1Z"),
+        (
+            OrderRefusal::CannotShip(OrderStatus::Placed),
+            "the order is placed: only a confirmed order can be shipped",
+        ),
+        (
+            OrderRefusal::AlreadyShipped(tracking_code("1Z")),
+            "the order is already shipped, with tracking code 1Z",
+        ),
     ];
     for (refusal, text) in refusals {
         assert_eq!(refusal.to_string(), text);
@@ -166,7 +204,10 @@ fn refusals_have_a_text() {
 #[test]
 fn accessors_return_the_data_of_each_status() {
     let order = folded(&[]);
-    assert_eq!((order.status(), order.details(), order.reason(), order.tracking_code()), (None, None, None, None));
+    assert_eq!(
+        (order.status(), order.details(), order.reason(), order.tracking_code()),
+        (None, None, None, None)
+    );
     for (status, history) in histories() {
         let order = folded(&history);
         assert_eq!(order.status(), Some(status));
@@ -175,20 +216,33 @@ fn accessors_return_the_data_of_each_status() {
     }
     assert_eq!(folded(&[placed(), rejected("sold out")]).reason(), Some(&reason("sold out")));
     assert_eq!(folded(&[placed(), cancelled("enough")]).reason(), Some(&reason("enough")));
-    assert_eq!(folded(&[placed(), confirmed(), shipped("1Z")]).tracking_code(), Some(&tracking_code("1Z")));
+    assert_eq!(
+        folded(&[placed(), confirmed(), shipped("1Z")]).tracking_code(),
+        Some(&tracking_code("1Z"))
+    );
 }
 
 #[test]
 fn an_event_that_does_not_fit_changes_nothing() {
     for (status, history) in histories() {
         let allowed = |event: &OrderEvent| match status {
-            OrderStatus::Placed => event.event_type() != "OrderPlaced" && event.event_type() != "OrderShipped",
-            OrderStatus::Confirmed => ["OrderCancelled", "OrderShipped"].contains(&event.event_type()),
+            OrderStatus::Placed => {
+                event.event_type() != "OrderPlaced" && event.event_type() != "OrderShipped"
+            }
+            OrderStatus::Confirmed => {
+                ["OrderCancelled", "OrderShipped"].contains(&event.event_type())
+            }
             OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Shipped => false,
         };
-        for event in [placed(), confirmed(), rejected("other"), cancelled("other"), shipped("other")] {
+        for event in
+            [placed(), confirmed(), rejected("other"), cancelled("other"), shipped("other")]
+        {
             let order = folded(&history);
-            assert_eq!(evolve(order.clone(), &event) != order, allowed(&event), "{status} and {event:?}");
+            assert_eq!(
+                evolve(order.clone(), &event) != order,
+                allowed(&event),
+                "{status} and {event:?}"
+            );
         }
     }
     for event in [confirmed(), rejected("x"), cancelled("x"), shipped("x")] {

@@ -69,7 +69,8 @@ mod specs {
     #[test]
     fn an_empty_and_a_long_one_are_refused() {
         refused::<TrackingCode>(r#""""#, r#"a tracking code must have 1 to 64 characters, not """#);
-        let shown = format!("a tracking code must have 1 to 64 characters, not \"{}\"…", "9".repeat(64));
+        let shown =
+            format!("a tracking code must have 1 to 64 characters, not \"{}\"…", "9".repeat(64));
         refused::<TrackingCode>(&format!("{:?}", "9".repeat(65)), &shown);
     }
 

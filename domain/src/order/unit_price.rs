@@ -9,7 +9,9 @@ use crate::whole_number::WholeNumber;
 
 /// The price of one copy in minor units of the order's currency (cents for EUR): 0 to
 /// 1,000,000,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(try_from = "WholeNumber")]
 #[schema(value_type = u32, minimum = 0, maximum = 1_000_000_000)]
 pub struct UnitPriceMinor(u32);
@@ -65,11 +67,17 @@ mod specs {
     fn a_price_is_from_0_to_a_milliard_of_minor_units() {
         accepted::<UnitPriceMinor>("0");
         accepted::<UnitPriceMinor>("1000000000");
-        refused::<UnitPriceMinor>("-1", "a unit price must be from 0 to 1,000,000,000 minor units, not -1");
+        refused::<UnitPriceMinor>(
+            "-1",
+            "a unit price must be from 0 to 1,000,000,000 minor units, not -1",
+        );
         refused::<UnitPriceMinor>(
             "1000000001",
             "a unit price must be from 0 to 1,000,000,000 minor units, not 1000000001",
         );
-        refused::<UnitPriceMinor>("19.99", "invalid type: floating point `19.99`, expected a whole number");
+        refused::<UnitPriceMinor>(
+            "19.99",
+            "invalid type: floating point `19.99`, expected a whole number",
+        );
     }
 }

@@ -81,7 +81,8 @@ pub fn fold(counted: Vec<Sale>, event: &OrderEvent, day: NaiveDate) -> (Vec<Sale
 
 /// The row after a change.
 pub fn merge(row: Option<BestsellerRow>, sale: &Sale) -> BestsellerRow {
-    let mut row = row.unwrap_or_else(|| BestsellerRow { isbn: sale.isbn.clone(), ..BestsellerRow::default() });
+    let mut row = row
+        .unwrap_or_else(|| BestsellerRow { isbn: sale.isbn.clone(), ..BestsellerRow::default() });
     row.copies += sale.copies;
     let revenue = row.revenue_minor.entry(sale.currency.clone()).or_default();
     *revenue += sale.revenue_minor;
@@ -103,7 +104,8 @@ mod specs {
     }
 
     fn placed(copies: u32) -> OrderEvent {
-        let line = |isbn, quantity| json!({"isbn": isbn, "quantity": quantity, "unit_price_minor": 1000});
+        let line =
+            |isbn, quantity| json!({"isbn": isbn, "quantity": quantity, "unit_price_minor": 1000});
         let lines = [line("9780306406157", copies), line("9781861972712", 1)];
         event("OrderPlaced", json!({"customer_id": "c", "currency": "EUR", "lines": lines}))
     }
@@ -132,7 +134,11 @@ mod specs {
 
     #[test]
     fn orders_of_a_day_add_up() {
-        let rows = given(vec![vec![(placed(2), day(1))], vec![(placed(3), day(1))], vec![(placed(9), day(2))]]);
+        let rows = given(vec![
+            vec![(placed(2), day(1))],
+            vec![(placed(3), day(1))],
+            vec![(placed(9), day(2))],
+        ]);
         assert_eq!(rows["day/2026-11-01/9780306406157"], book(5));
         assert_eq!(rows["day/2026-11-02/9780306406157"], book(9));
     }
@@ -141,7 +147,8 @@ mod specs {
     fn a_cancelled_or_rejected_order_is_subtracted_from_its_day() {
         for event_type in ["OrderCancelled", "OrderRejected"] {
             let end = event(event_type, json!({"reason": "r"}));
-            let rows = given(vec![vec![(placed(2), day(1)), (end, day(2))], vec![(placed(3), day(1))]]);
+            let rows =
+                given(vec![vec![(placed(2), day(1)), (end, day(2))], vec![(placed(3), day(1))]]);
             assert_eq!(rows["day/2026-11-01/9780306406157"], book(3));
             assert_eq!(rows.len(), 2);
         }

@@ -31,7 +31,11 @@ pub fn customer_list(customer_id: &str) -> String {
 }
 
 /// The row after an event; none if the order was never placed.
-pub fn fold(row: Option<OrderRow>, event: &OrderEvent, recorded_at: DateTime<Utc>) -> Option<OrderRow> {
+pub fn fold(
+    row: Option<OrderRow>,
+    event: &OrderEvent,
+    recorded_at: DateTime<Utc>,
+) -> Option<OrderRow> {
     if let OrderEvent::OrderPlaced(details) = event {
         return Some(OrderRow {
             status: OrderStatus::Placed,
@@ -98,7 +102,10 @@ mod specs {
     fn a_shipped_order_shows_its_tracking_code_and_keeps_when_it_was_placed() {
         let shipped = event("OrderShipped", json!({"tracking_code": "T1"}));
         let row = given(vec![placed(), event("OrderConfirmed", json!({})), shipped]);
-        assert_eq!((row.status, row.placed_at, row.updated_at), (OrderStatus::Shipped, at(0), at(2)));
+        assert_eq!(
+            (row.status, row.placed_at, row.updated_at),
+            (OrderStatus::Shipped, at(0), at(2))
+        );
         assert_eq!(row.tracking_code.unwrap().as_str(), "T1");
     }
 

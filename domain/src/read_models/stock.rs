@@ -23,7 +23,9 @@ impl StockRow {
 pub fn fold(row: StockRow, event: &StockEvent) -> StockRow {
     let StockRow { on_hand, reserved } = row;
     match event {
-        StockEvent::StockReceived { quantity } => StockRow { on_hand: on_hand + u64::from(quantity.get()), reserved },
+        StockEvent::StockReceived { quantity } => {
+            StockRow { on_hand: on_hand + u64::from(quantity.get()), reserved }
+        }
         StockEvent::StockReserved { quantity, .. } => {
             StockRow { on_hand, reserved: reserved + u64::from(quantity.get()) }
         }

@@ -66,7 +66,8 @@ pub enum StockEvent {
 
 impl StockEvent {
     /// All types of events.
-    pub const TYPES: [&'static str; 4] = ["StockReceived", "StockReserved", "StockReleased", "StockCommitted"];
+    pub const TYPES: [&'static str; 4] =
+        ["StockReceived", "StockReserved", "StockReleased", "StockCommitted"];
 
     /// The stored name of the type.
     pub fn event_type(&self) -> &'static str {
@@ -272,23 +273,37 @@ fn receive(stock: &Stock, quantity: StockQuantity) -> Result<Vec<StockEvent>, St
     }
 }
 
-fn reserve(stock: &Stock, order_id: OrderId, quantity: StockQuantity) -> Result<Vec<StockEvent>, StockRefusal> {
+fn reserve(
+    stock: &Stock,
+    order_id: OrderId,
+    quantity: StockQuantity,
+) -> Result<Vec<StockEvent>, StockRefusal> {
     let available = stock.available();
     match matching(stock, order_id, quantity)? {
         Some(_) => Ok(vec![]),
-        None if quantity.get() <= available => Ok(vec![StockEvent::StockReserved { order_id, quantity }]),
+        None if quantity.get() <= available => {
+            Ok(vec![StockEvent::StockReserved { order_id, quantity }])
+        }
         None => Err(StockRefusal::NotEnough { wanted: quantity, available }),
     }
 }
 
-fn release(stock: &Stock, order_id: OrderId, quantity: StockQuantity) -> Result<Vec<StockEvent>, StockRefusal> {
+fn release(
+    stock: &Stock,
+    order_id: OrderId,
+    quantity: StockQuantity,
+) -> Result<Vec<StockEvent>, StockRefusal> {
     match matching(stock, order_id, quantity)? {
         Some(_) => Ok(vec![StockEvent::StockReleased { order_id, quantity }]),
         None => Ok(vec![]),
     }
 }
 
-fn commit(stock: &Stock, order_id: OrderId, quantity: StockQuantity) -> Result<Vec<StockEvent>, StockRefusal> {
+fn commit(
+    stock: &Stock,
+    order_id: OrderId,
+    quantity: StockQuantity,
+) -> Result<Vec<StockEvent>, StockRefusal> {
     match matching(stock, order_id, quantity)? {
         Some(_) => Ok(vec![StockEvent::StockCommitted { order_id, quantity }]),
         None => Err(StockRefusal::NothingReserved(order_id)),
@@ -296,9 +311,15 @@ fn commit(stock: &Stock, order_id: OrderId, quantity: StockQuantity) -> Result<V
 }
 
 /// The order's open reservation. It must have the size in the command.
-fn matching(stock: &Stock, order_id: OrderId, named: StockQuantity) -> Result<Option<StockQuantity>, StockRefusal> {
+fn matching(
+    stock: &Stock,
+    order_id: OrderId,
+    named: StockQuantity,
+) -> Result<Option<StockQuantity>, StockRefusal> {
     match stock.reservation(order_id) {
-        Some(reserved) if reserved != named => Err(StockRefusal::OtherQuantityReserved { order_id, reserved, named }),
+        Some(reserved) if reserved != named => {
+            Err(StockRefusal::OtherQuantityReserved { order_id, reserved, named })
+        }
         reservation => Ok(reservation),
     }
 }

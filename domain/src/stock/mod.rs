@@ -2,7 +2,9 @@
 
 mod aggregate;
 
-pub use aggregate::{CATEGORY, MAX_ON_HAND, Stock, StockCommand, StockEvent, StockRefusal, decide, evolve, stream};
+pub use aggregate::{
+    CATEGORY, MAX_ON_HAND, Stock, StockCommand, StockEvent, StockRefusal, decide, evolve, stream,
+};
 
 #[cfg(test)]
 mod specs;

@@ -11,7 +11,11 @@ fn folded(events: &[StockEvent]) -> Stock {
 
 /// Given these events, when this command comes, then these events follow.
 fn check(given: &[StockEvent], when: StockCommand, then: Result<&[StockEvent], StockRefusal>) {
-    assert_eq!(decide(&folded(given), &when), then.map(<[_]>::to_vec), "given {given:?} when {when:?}");
+    assert_eq!(
+        decide(&folded(given), &when),
+        then.map(<[_]>::to_vec),
+        "given {given:?} when {when:?}"
+    );
 }
 
 fn figures(stock: &Stock) -> (u32, u32, u32) {
@@ -51,7 +55,11 @@ fn commit(order: u32, quantity: u32) -> StockCommand {
 }
 
 fn other_quantity(order: u32, reserved: u32, named: u32) -> StockRefusal {
-    StockRefusal::OtherQuantityReserved { order_id: order_id(order), reserved: copies(reserved), named: copies(named) }
+    StockRefusal::OtherQuantityReserved {
+        order_id: order_id(order),
+        reserved: copies(reserved),
+        named: copies(named),
+    }
 }
 
 #[test]
@@ -75,7 +83,11 @@ fn copies_are_received_up_to_the_limit() {
 #[test]
 fn only_available_copies_can_be_reserved() {
     check(&[received(3)], reserve(1, 3), Ok(&[reserved(1, 3)]));
-    check(&[received(3)], reserve(1, 4), Err(StockRefusal::NotEnough { wanted: copies(4), available: 3 }));
+    check(
+        &[received(3)],
+        reserve(1, 4),
+        Err(StockRefusal::NotEnough { wanted: copies(4), available: 3 }),
+    );
     check(
         &[received(3), reserved(1, 2)],
         reserve(2, 2),
@@ -130,7 +142,10 @@ fn the_figures_follow_the_events() {
         assert_eq!(figures(&folded(&history[..=count])), expected);
     }
     let open = folded(&history[..3]);
-    assert_eq!(open.reservations().collect::<Vec<_>>(), [(order_id(1), copies(2)), (order_id(2), copies(3))]);
+    assert_eq!(
+        open.reservations().collect::<Vec<_>>(),
+        [(order_id(1), copies(2)), (order_id(2), copies(3))]
+    );
     assert_eq!(open.reservation(order_id(2)), Some(copies(3)));
     assert_eq!(open.reservation(order_id(3)), None);
 }
@@ -138,7 +153,14 @@ fn the_figures_follow_the_events() {
 #[test]
 fn an_event_that_does_not_fit_changes_nothing() {
     let stock = folded(&[received(9), reserved(1, 2)]);
-    for event in [reserved(1, 2), reserved(2, 8), released(1, 1), released(2, 1), committed(1, 1), committed(2, 1)] {
+    for event in [
+        reserved(1, 2),
+        reserved(2, 8),
+        released(1, 1),
+        released(2, 1),
+        committed(1, 1),
+        committed(2, 1),
+    ] {
         assert_eq!(evolve(stock.clone(), &event), stock, "{event:?}");
     }
     let full = folded(&vec![received(1_000_000); 1_000]);
@@ -152,9 +174,15 @@ fn refusals_have_a_text() {
             StockRefusal::TooManyOnHand { on_hand: 999_999_999, received: copies(2) },
             "999999999 on hand, and 2 more would be over the limit of 1,000,000,000".to_owned(),
         ),
-        (StockRefusal::NotEnough { wanted: copies(2), available: 1 }, "2 wanted, but only 1 available".to_owned()),
+        (
+            StockRefusal::NotEnough { wanted: copies(2), available: 1 },
+            "2 wanted, but only 1 available".to_owned(),
+        ),
         (other_quantity(1, 2, 3), format!("2 reserved for order {}, not 3", order_id(1))),
-        (StockRefusal::NothingReserved(order_id(1)), format!("nothing is reserved for order {}", order_id(1))),
+        (
+            StockRefusal::NothingReserved(order_id(1)),
+            format!("nothing is reserved for order {}", order_id(1)),
+        ),
     ];
     for (refusal, text) in refusals {
         assert_eq!(refusal.to_string(), text);
@@ -164,7 +192,9 @@ fn refusals_have_a_text() {
 /// The invariant of the figures.
 fn sound(stock: &Stock) -> bool {
     let open: u64 = stock.reservations().map(|(_, quantity)| u64::from(quantity.get())).sum();
-    u64::from(stock.reserved()) == open && stock.reserved() <= stock.on_hand() && stock.on_hand() <= MAX_ON_HAND
+    u64::from(stock.reserved()) == open
+        && stock.reserved() <= stock.on_hand()
+        && stock.on_hand() <= MAX_ON_HAND
 }
 
 proptest! {

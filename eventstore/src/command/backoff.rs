@@ -9,7 +9,8 @@ const LONGEST_PAUSE_MS: u64 = 200;
 
 /// Doubles with each lost race. Half of it is random, so that writers who lost together part.
 pub(crate) fn pause(doublings: u32) -> Duration {
-    let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
+    let longest =
+        FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
 }
 

@@ -17,7 +17,8 @@ pub(crate) struct CachedStream<S> {
 
 impl<S> CachedStream<S> {
     pub(crate) fn at(snapshot: Snapshot, state: S) -> Self {
-        let snapshot_debt = SnapshotDebt { snapshot_bytes: snapshot.bytes, ..SnapshotDebt::default() };
+        let snapshot_debt =
+            SnapshotDebt { snapshot_bytes: snapshot.bytes, ..SnapshotDebt::default() };
         Self { head: snapshot.head, state, ids: snapshot.body.ids, snapshot_debt }
     }
 }

@@ -18,11 +18,19 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn find_recorded(&self, stream: &StreamId, command: &Id) -> Result<Option<Commit>, ReadError> {
+    pub async fn find_recorded(
+        &self,
+        stream: &StreamId,
+        command: &Id,
+    ) -> Result<Option<Commit>, ReadError> {
         self.reported("find_recorded", Some(stream), self.find_from_end(stream, command)).await
     }
 
-    async fn find_from_end(&self, stream: &StreamId, command: &Id) -> Result<Option<Commit>, ReadError> {
+    async fn find_from_end(
+        &self,
+        stream: &StreamId,
+        command: &Id,
+    ) -> Result<Option<Commit>, ReadError> {
         let whole = Query::whole(stream, Direction::Backwards, Consistency::Strong);
         let end = Query { to: SNAPSHOT_VERSION, limit: Some(END_PAGE), ..whole };
         let Items { mut items, .. } = self.query(&end, None).await?;
@@ -50,7 +58,8 @@ impl EventStore {
 
 /// Whether the batches, newest first, continue the chain after the head or end with it.
 fn continues(batches: &[Batch], head: &Head) -> bool {
-    let later: Vec<Batch> = batches.iter().filter(|batch| batch.version() > head.version).rev().cloned().collect();
+    let later: Vec<Batch> =
+        batches.iter().filter(|batch| batch.version() > head.version).rev().cloned().collect();
     match batches.first() {
         Some(last) if later.is_empty() => Head::of(last) == *head,
         Some(_) => follow(head, &later).is_ok(),

@@ -9,7 +9,10 @@ use super::stream_queue::{CommandAnswer, QueueDrain, QueuedCommand, StreamQueue}
 use crate::dedup::{FindCommit, Lookup};
 use crate::log::item::item_key;
 use crate::metering::meter::UsageScope;
-use crate::{AppendError, Appended, Batch, Commit, Consistency, CorruptStream, Id, Item, NewCommit, ReadError};
+use crate::{
+    AppendError, Appended, Batch, Commit, Consistency, CorruptStream, Id, Item, NewCommit,
+    ReadError,
+};
 use std::sync::Arc;
 
 /// After this many lost races in a row, the end of the stream is read.
@@ -95,13 +98,17 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
                 Err(AppendError::TransactionConflict) => self.handle_lost_race(drain).await?,
                 Err(AppendError::TooLarge(error)) => match decisions.half() {
                     Some(keep) => drain.requeue(keep),
-                    None if self.consistent => complete_with_error(drain, decisions.first_writer(), error.into()),
+                    None if self.consistent => {
+                        complete_with_error(drain, decisions.first_writer(), error.into())
+                    }
                     // On the newest state the command may decide something smaller.
                     None => self.reload(drain, Consistency::Strong).await?,
                 },
                 Err(AppendError::ClockSkew(error)) => {
-                    let index =
-                        drain.commands.iter().position(|queued| queued.request.metadata.command_id == error.command_id);
+                    let index = drain
+                        .commands
+                        .iter()
+                        .position(|queued| queued.request.metadata.command_id == error.command_id);
                     complete_with_error(drain, index, error.into());
                 }
                 Err(error) => return Err(error.into()),
@@ -129,7 +136,11 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     }
 
     /// Applies a batch that another writer put.
-    fn apply_winner<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>, winner: &Batch) -> Result<(), ExecuteError<R>> {
+    fn apply_winner<R>(
+        &mut self,
+        drain: &mut QueueDrain<'_, S, E, R>,
+        winner: &Batch,
+    ) -> Result<(), ExecuteError<R>> {
         self.consistent = false;
         match_duplicates(drain, winner);
         let applied = self.loader.apply(&mut self.cached, winner);
@@ -138,7 +149,10 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     }
 
     /// Looks further back for commands that were recorded before the batches that were read.
-    async fn look_up<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+    async fn look_up<R>(
+        &mut self,
+        drain: &mut QueueDrain<'_, S, E, R>,
+    ) -> Result<(), ExecuteError<R>> {
         let head = &self.cached.head;
         let mut index = 0;
         while let Some(queued) = drain.commands.get_mut(index) {
@@ -165,14 +179,18 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         if let Some(commit) = find_among(&self.older, &lookup, command)? {
             return Ok(Some(commit));
         }
-        self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to: queued.compared_to }).await
+        self.loader
+            .store
+            .find_commit(FindCommit { stream, command, lookup, down_to: queued.compared_to })
+            .await
     }
 
     /// Puts the commits, and the snapshot beside them if one is due.
     async fn put(&mut self, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let store = &self.loader.store;
         let due = Vec::from_iter(self.loader.take_due_snapshot(&mut self.cached));
-        let (appended, written) = store.with_snapshots(&due, store.append_any(&self.cached.head, commits)).await;
+        let (appended, written) =
+            store.with_snapshots(&due, store.append_any(&self.cached.head, commits)).await;
         if let Some(bytes) = written.into_iter().flatten().next() {
             self.cached.snapshot_debt.wrote_snapshot(bytes);
         }
@@ -180,9 +198,14 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     }
 
     /// After repeated losses it waits a moment, then reads what other writers put.
-    async fn handle_lost_race<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+    async fn handle_lost_race<R>(
+        &mut self,
+        drain: &mut QueueDrain<'_, S, E, R>,
+    ) -> Result<(), ExecuteError<R>> {
         self.lost_races += 1;
-        if self.lost_races < LOSSES_BEFORE_READ || drain.commands.iter().all(|queued| queued.found.is_some()) {
+        if self.lost_races < LOSSES_BEFORE_READ
+            || drain.commands.iter().all(|queued| queued.found.is_some())
+        {
             return Ok(());
         }
         tokio::time::sleep(pause(self.lost_races - LOSSES_BEFORE_READ)).await;
@@ -217,7 +240,8 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
 /// Matches the commits of a batch with the commands.
 fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch) {
     for queued in &mut drain.commands {
-        let ours = |commit: &&Commit| commit.metadata.command_id == queued.request.metadata.command_id;
+        let ours =
+            |commit: &&Commit| commit.metadata.command_id == queued.request.metadata.command_id;
         if let Some(commit) = batch.commits.iter().find(ours) {
             queued.found = Some(commit.clone());
         }
@@ -228,7 +252,11 @@ fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch)
 }
 
 /// Finds a listed command among the older batches of the snapshot's page.
-fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, CorruptStream> {
+fn find_among(
+    older: &[Item],
+    lookup: &Lookup,
+    command: &Id,
+) -> Result<Option<Commit>, CorruptStream> {
     let &Lookup::At(version) = lookup else { return Ok(None) };
     for item in older {
         if item_key(item)?.version <= version {
@@ -240,7 +268,11 @@ fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Co
 }
 
 /// Rejects one command; the others go on.
-fn complete_with_error<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
+fn complete_with_error<S, E, R>(
+    drain: &mut QueueDrain<'_, S, E, R>,
+    index: Option<usize>,
+    error: ExecuteError<R>,
+) {
     if let Some(index) = index {
         drain.commands.remove(index).complete(CommandAnswer::Result(Box::new(Err(error))));
     }
@@ -254,7 +286,9 @@ fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>
     for mut queued in drain.commands.drain(..) {
         let answer = match queued.found.take() {
             Some(commit) => Some(queued.request.replay(commit)),
-            None => error.as_ref().and_then(ExecuteError::to_shared).or_else(|| error.take()).map(Err),
+            None => {
+                error.as_ref().and_then(ExecuteError::to_shared).or_else(|| error.take()).map(Err)
+            }
         };
         match answer {
             Some(answer) => queued.complete(CommandAnswer::Result(Box::new(answer))),
@@ -275,7 +309,12 @@ mod tests {
     use aws_sdk_dynamodb::config::{BehaviorVersion, Config};
 
     fn request(command: &str) -> CommandRequest {
-        CommandRequest { stream: stream(), metadata: metadata(command), expected_version: None, creates: false }
+        CommandRequest {
+            stream: stream(),
+            metadata: metadata(command),
+            expected_version: None,
+            creates: false,
+        }
     }
 
     fn batch(command: &str, version: u64, data: &[&str]) -> Batch {
@@ -287,7 +326,8 @@ mod tests {
     #[test]
     fn commands_are_compared_up_to_where_batches_touch() {
         let queue: StreamQueue<(), (), ()> = StreamQueue::default();
-        let (queued, _answer) = QueuedCommand::new(request("c"), Box::new(|()| Ok(Vec::new())), None);
+        let (queued, _answer) =
+            QueuedCommand::new(request("c"), Box::new(|()| Ok(Vec::new())), None);
         queue.join(queued);
         let mut drain = queue.take(1);
         match_duplicates(&mut drain, &batch("a", 2, &["2"]));
@@ -332,13 +372,23 @@ mod tests {
             decode: unreadable,
             snapshot: None,
         };
-        let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
-        let loader = StreamLoader::new(EventStore::new(client, "events"), model, HandlerOptions::default());
+        let client = Client::from_conf(
+            Config::builder().behavior_version(BehaviorVersion::latest()).build(),
+        );
+        let loader =
+            StreamLoader::new(EventStore::new(client, "events"), model, HandlerOptions::default());
         let queue: StreamQueue<(), (), ()> = StreamQueue::default();
         let (cached, scope) = (loader.empty(&stream()), UsageScope::nested());
         let (consistent, unread, lost_races) = (true, false, 0);
-        let mut group =
-            GroupCommit { loader: &loader, cached, consistent, unread, lost_races, scope, older: Vec::new() };
+        let mut group = GroupCommit {
+            loader: &loader,
+            cached,
+            consistent,
+            unread,
+            lost_races,
+            scope,
+            older: Vec::new(),
+        };
         let met = group.apply_winner(&mut queue.take(1), &batch("a", 1, &["1"]));
         assert!(matches!(met, Err(ExecuteError::Unreadable(_))));
         assert!(group.unread);

@@ -45,8 +45,13 @@ where
             Ok(events)
         };
         let result = self.handle(request, decide).await?;
-        let state = behind.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !result.replayed);
-        let events = result.commit.as_ref().map(|commit| self.events(&stream, commit)).transpose()?;
+        let state = behind
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .filter(|_| !result.replayed);
+        let events =
+            result.commit.as_ref().map(|commit| self.events(&stream, commit)).transpose()?;
         Ok(TypedCommandResult { events: events.unwrap_or_default(), state, result })
     }
 }

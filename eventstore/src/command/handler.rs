@@ -113,7 +113,9 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 }
 
-fn received<R>(answer: Result<CommandAnswer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
+fn received<R>(
+    answer: Result<CommandAnswer<R>, RecvError>,
+) -> Result<CommandResult, ExecuteError<R>> {
     match answer {
         Ok(CommandAnswer::Result(result)) => *result,
         Ok(CommandAnswer::Panicked(panic)) => resume_unwind(panic),

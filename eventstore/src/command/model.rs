@@ -1,6 +1,8 @@
 //! What the command loop needs to know of an aggregate.
 
-use crate::{CodecError, Commit, Event, NewEvent, SnapshotCodec, StreamId, Unreadable, Untranslatable};
+use crate::{
+    CodecError, Commit, Event, NewEvent, SnapshotCodec, StreamId, Unreadable, Untranslatable,
+};
 
 /// The functions of an aggregate that the command loop needs: plain functions, no trait.
 pub struct Model<S, E> {
@@ -20,7 +22,13 @@ pub struct Model<S, E> {
 impl<S, E> Clone for Model<S, E> {
     fn clone(&self) -> Self {
         let Self { initial, evolve, encode, decode, snapshot } = self;
-        Self { initial: *initial, evolve: *evolve, encode: *encode, decode: *decode, snapshot: snapshot.clone() }
+        Self {
+            initial: *initial,
+            evolve: *evolve,
+            encode: *encode,
+            decode: *decode,
+            snapshot: snapshot.clone(),
+        }
     }
 }
 
@@ -43,7 +51,11 @@ impl<S, E> Model<S, E> {
     ) -> impl Iterator<Item = Result<E, Unreadable>> + 'a {
         let of_model = commit.events.iter().filter(|event| !event.body.is_of_store());
         of_model.map(move |Event { version, body }| {
-            (self.decode)(body).map_err(|source| Unreadable { stream: stream.clone(), version: *version, source })
+            (self.decode)(body).map_err(|source| Unreadable {
+                stream: stream.clone(),
+                version: *version,
+                source,
+            })
         })
     }
 }

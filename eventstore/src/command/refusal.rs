@@ -38,7 +38,10 @@ pub(crate) struct RefusalCodec<R> {
 
 impl<R> RefusalCodec<R> {
     pub(crate) fn encode(&self, refusal: &R) -> Result<NewEvent, CodecError> {
-        let refusal = RecordedRefusal { code: (self.code)(refusal).to_owned(), reason: (self.reason)(refusal) };
+        let refusal = RecordedRefusal {
+            code: (self.code)(refusal).to_owned(),
+            reason: (self.reason)(refusal),
+        };
         let data = to_raw_value(&refusal).map_err(|error| CodecError {
             event_type: REFUSED.to_owned(),
             schema: SCHEMA,
@@ -62,7 +65,10 @@ mod tests {
     }
 
     fn refused() -> NewEvent {
-        let codec = RefusalCodec { code: |_: &u32| "too-little", reason: |least| format!("less than {least}") };
+        let codec = RefusalCodec {
+            code: |_: &u32| "too-little",
+            reason: |least| format!("less than {least}"),
+        };
         codec.encode(&5).unwrap()
     }
 
@@ -79,7 +85,11 @@ mod tests {
         let told = RecordedRefusal { code: "too-little".into(), reason: "less than 5".into() };
         assert_eq!(commit(vec![refused()]).refusal(), Some(told));
         assert_eq!(commit(vec![event("1")]).refusal(), None);
-        assert_eq!(commit(vec![refused(), event("1")]).refusal(), None, "a refusal is alone in its commit");
+        assert_eq!(
+            commit(vec![refused(), event("1")]).refusal(),
+            None,
+            "a refusal is alone in its commit"
+        );
         let other = NewEvent { event_type: "$Other".into(), ..refused() };
         assert!(other.is_of_store() && !event("1").is_of_store());
         assert_eq!(commit(vec![other]).refusal(), None);

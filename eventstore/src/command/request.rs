@@ -2,8 +2,8 @@
 
 use super::stream_loader::StreamLoadError;
 use crate::{
-    AppendError, ClockSkew, CodecError, CommandMetadata, Commit, CorruptStream, Id, ReadError, StoreError, StreamId,
-    TooLarge,
+    AppendError, ClockSkew, CodecError, CommandMetadata, Commit, CorruptStream, Id, ReadError,
+    StoreError, StreamId, TooLarge,
 };
 use crate::{Unreadable, Usage};
 
@@ -119,7 +119,13 @@ impl<R> ExecuteError<R> {
 impl CommandResult {
     pub(crate) fn recorded(commit: Commit) -> Self {
         let version = commit.last_version();
-        Self { commit: Some(commit), version, replayed: false, lost_races: 0, usage: Usage::default() }
+        Self {
+            commit: Some(commit),
+            version,
+            replayed: false,
+            lost_races: 0,
+            usage: Usage::default(),
+        }
     }
 
     pub(crate) fn no_op(version: u64) -> Self {

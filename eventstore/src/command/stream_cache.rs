@@ -18,7 +18,8 @@ type StreamQueues<S, E, R> = LruCache<StreamId, Arc<StreamQueue<S, E, R>>>;
 
 impl<S: Clone, E, R> StreamCache<S, E, R> {
     pub(crate) fn new(store: EventStore, model: Model<S, E>, options: HandlerOptions) -> Self {
-        let queues = NonZeroUsize::new(options.cached_streams).map(|limit| Mutex::new(LruCache::new(limit)));
+        let queues =
+            NonZeroUsize::new(options.cached_streams).map(|limit| Mutex::new(LruCache::new(limit)));
         Self { loader: StreamLoader::new(store, model, options), queues }
     }
 

@@ -9,7 +9,8 @@ use crate::snapshot::debt::SnapshotDebt;
 use crate::snapshot::stored::{Snapshot, SnapshotBody};
 use crate::stream::hash_chain::follow;
 use crate::{
-    Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError,
+    Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item,
+    Model, ReadError,
 };
 use crate::{StreamId, Unreadable};
 use serde_json::value::RawValue;
@@ -63,7 +64,12 @@ impl<S: Clone, E> StreamLoader<S, E> {
     /// A stream of which nothing was read.
     pub(crate) fn empty(&self, stream: &StreamId) -> CachedStream<S> {
         let (head, state) = (Head::empty(stream), (self.model.initial)());
-        CachedStream { head, state, ids: CommandIds::default(), snapshot_debt: SnapshotDebt::default() }
+        CachedStream {
+            head,
+            state,
+            ids: CommandIds::default(),
+            snapshot_debt: SnapshotDebt::default(),
+        }
     }
 
     /// Reads what follows the base, or the snapshot if that is newer.
@@ -76,7 +82,11 @@ impl<S: Clone, E> StreamLoader<S, E> {
         self.store.reported("recall", Some(&stream), self.read_on(base, consistency)).await
     }
 
-    async fn read_on(&self, base: CachedStream<S>, consistency: Consistency) -> Result<StreamLoad<S>, StreamLoadError> {
+    async fn read_on(
+        &self,
+        base: CachedStream<S>,
+        consistency: Consistency,
+    ) -> Result<StreamLoad<S>, StreamLoadError> {
         let tail = self.checked_tail(&base.head, consistency).await?;
         let Tail { snapshot, unusable, batches, bytes, older } = tail;
         let mut cached = match snapshot {
@@ -92,7 +102,11 @@ impl<S: Clone, E> StreamLoader<S, E> {
     }
 
     /// Applies the next batch of the stream. After an error it may be applied in part.
-    pub(crate) fn apply(&self, cached: &mut CachedStream<S>, batch: &Batch) -> Result<(), StreamLoadError> {
+    pub(crate) fn apply(
+        &self,
+        cached: &mut CachedStream<S>,
+        batch: &Batch,
+    ) -> Result<(), StreamLoadError> {
         for commit in &batch.commits {
             cached.head = cached.head.then(commit).map_err(ReadError::from)?;
             cached.ids.push(commit);
@@ -113,24 +127,37 @@ impl<S: Clone, E> StreamLoader<S, E> {
 
     /// Takes the snapshot that is due, and whether it replaces any stored one. Counting restarts at
     /// once: a lost snapshot is replaced by the next one.
-    pub(crate) fn take_due_snapshot(&self, cached: &mut CachedStream<S>) -> Option<(Snapshot, bool)> {
+    pub(crate) fn take_due_snapshot(
+        &self,
+        cached: &mut CachedStream<S>,
+    ) -> Option<(Snapshot, bool)> {
         let (shape, codec) = (self.shape.as_ref()?, self.model.snapshot.as_ref()?);
         if cached.head.version == 0 || !cached.snapshot_debt.is_due(&self.options) {
             return None;
         }
         let mut ids = cached.ids.clone();
         ids.trim(self.options.ids_in_snapshot());
-        let state = (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
+        let state =
+            (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
         let replace = cached.snapshot_debt.replace;
-        cached.snapshot_debt =
-            SnapshotDebt { snapshot_bytes: cached.snapshot_debt.snapshot_bytes, ..SnapshotDebt::default() };
+        cached.snapshot_debt = SnapshotDebt {
+            snapshot_bytes: cached.snapshot_debt.snapshot_bytes,
+            ..SnapshotDebt::default()
+        };
         let body = SnapshotBody { state, ids };
-        Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
+        Some((
+            Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 },
+            replace,
+        ))
     }
 
     /// The tail. If a stale read may be the cause of corruption, it is read again with strong
     /// consistency.
-    async fn checked_tail(&self, base: &Head, consistency: Consistency) -> Result<Tail<S>, ReadError> {
+    async fn checked_tail(
+        &self,
+        base: &Head,
+        consistency: Consistency,
+    ) -> Result<Tail<S>, ReadError> {
         let first = self.tail(base, consistency, true).await?;
         match first.check(base) {
             Ok(()) => return Ok(first),
@@ -147,7 +174,12 @@ impl<S: Clone, E> StreamLoader<S, E> {
     }
 
     /// The commits do not continue the snapshot: either they are corrupt, or the snapshot is wrong.
-    async fn without_snapshot(&self, base: &Head, tail: Tail<S>, damaged: CorruptStream) -> Result<Tail<S>, ReadError> {
+    async fn without_snapshot(
+        &self,
+        base: &Head,
+        tail: Tail<S>,
+        damaged: CorruptStream,
+    ) -> Result<Tail<S>, ReadError> {
         if tail.snapshot.is_none() || matches!(damaged.damage, Damage::End { .. }) {
             return Err(damaged.into());
         }
@@ -159,7 +191,12 @@ impl<S: Clone, E> StreamLoader<S, E> {
     }
 
     /// Reads backwards from the end: the snapshot, then batches down to it or to the base.
-    async fn tail(&self, base: &Head, consistency: Consistency, snapshots: bool) -> Result<Tail<S>, ReadError> {
+    async fn tail(
+        &self,
+        base: &Head,
+        consistency: Consistency,
+        snapshots: bool,
+    ) -> Result<Tail<S>, ReadError> {
         let with_snapshot = snapshots && self.shape.is_some();
         let whole = Query::whole(&base.stream, Direction::Backwards, consistency);
         let mut query = Query { from: base.version + 1, ..whole };
@@ -170,7 +207,9 @@ impl<S: Clone, E> StreamLoader<S, E> {
         let Items { mut items, mut next, .. } = self.store.query(&query, None).await?;
         let found = items.first().is_some_and(|item| !is_batch(item)).then(|| items.remove(0));
         let (snapshot, unusable) = match found.map(|item| self.usable(&base.stream, &item)) {
-            Some(Some(usable)) => (Some(usable).filter(|(snapshot, _)| snapshot.head.version > base.version), false),
+            Some(Some(usable)) => {
+                (Some(usable).filter(|(snapshot, _)| snapshot.head.version > base.version), false)
+            }
             Some(None) => (None, true),
             None => (None, false),
         };
@@ -200,7 +239,8 @@ impl<S: Clone, E> StreamLoader<S, E> {
     /// The snapshot with its state, if its states have the shape of this program's.
     pub(crate) fn usable(&self, stream: &StreamId, item: &Item) -> Option<(Snapshot, S)> {
         let codec = self.model.snapshot.as_ref()?;
-        let snapshot = Snapshot::from_item(stream, item).filter(|it| Some(&it.shape) == self.shape.as_ref())?;
+        let snapshot = Snapshot::from_item(stream, item)
+            .filter(|it| Some(&it.shape) == self.shape.as_ref())?;
         let state = codec.read(snapshot.body.state.get())?;
         Some((snapshot, state))
     }
@@ -210,12 +250,19 @@ impl<S> Tail<S> {
     /// The batches must continue the snapshot or the base. A snapshot at the very end must be of
     /// the last commit.
     fn check(&self, base: &Head) -> Result<(), CorruptStream> {
-        let Some((Snapshot { head, .. }, _)) = &self.snapshot else { return follow(base, &self.batches).map(drop) };
+        let Some((Snapshot { head, .. }, _)) = &self.snapshot else {
+            return follow(base, &self.batches).map(drop);
+        };
         if !self.batches.is_empty() {
             return follow(head, &self.batches).map(drop);
         }
-        let damaged = |damage| CorruptStream { stream: head.stream.to_string(), version: head.version, damage };
-        let end_is_gone = || damaged(Damage::End { seen: head.version, by: SNAPSHOT_NAME.to_owned() });
+        let damaged = |damage| CorruptStream {
+            stream: head.stream.to_string(),
+            version: head.version,
+            damage,
+        };
+        let end_is_gone =
+            || damaged(Damage::End { seen: head.version, by: SNAPSHOT_NAME.to_owned() });
         let last = self.older.first().map(Batch::from_item).transpose()?.ok_or_else(end_is_gone)?;
         if last.last_version() < head.version {
             return Err(end_is_gone());

@@ -38,7 +38,8 @@ impl Bloom {
 /// The byte and the bit of each probe. This is a stored format and never changes.
 fn places(id: &Id) -> impl Iterator<Item = (usize, u8)> + use<> {
     let hash = Hash::of(&[id.as_str().as_bytes()]);
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let number =
+        |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     let (first, rest) = hash.as_bytes().split_at(8);
     let (first, step) = (number(first), number(rest.get(..8).unwrap_or_default()) | 1);
     let bits = u64::try_from(BLOOM_BYTES * 8).unwrap_or(u64::MAX);
@@ -58,10 +59,14 @@ impl Serialize for Bloom {
 impl<'de> Deserialize<'de> for Bloom {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let digits = String::deserialize(deserializer)?;
-        let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let byte = |pair: &[u8]| {
+            std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        };
         let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
         let whole = bytes.filter(|bytes| bytes.len() == BLOOM_BYTES);
-        whole.map(Self).ok_or_else(|| serde::de::Error::custom("a filter is 4,096 hexadecimal digits"))
+        whole
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("a filter is 4,096 hexadecimal digits"))
     }
 }
 
@@ -89,7 +94,8 @@ mod tests {
     #[test]
     fn a_full_filter_claims_one_stranger_in_a_hundred_at_most() {
         let bloom = full();
-        let claimed = (0..100_000).filter(|number| bloom.may_have(&id("stranger", *number))).count();
+        let claimed =
+            (0..100_000).filter(|number| bloom.may_have(&id("stranger", *number))).count();
         assert!((500..1_000).contains(&claimed), "{claimed} of 100,000");
     }
 
@@ -107,8 +113,10 @@ mod tests {
     /// bytes and its text.
     #[test]
     fn places_are_what_they_were_when_snapshots_were_written() {
-        let golden: [(usize, &[usize]); 2] =
-            [(3, &[10, 25, 1985, 2000, 2015, 2029, 2044]), (1, &[45, 80, 704, 739, 774, 1398, 1434])];
+        let golden: [(usize, &[usize]); 2] = [
+            (3, &[10, 25, 1985, 2000, 2015, 2029, 2044]),
+            (1, &[45, 80, 704, 739, 774, 1398, 1434]),
+        ];
         for (number, bytes) in golden {
             let mut bloom = Bloom::default();
             bloom.insert(&id("own", number));

@@ -104,7 +104,9 @@ impl Lookup {
     /// The lookup after every commit up to the version was compared.
     pub(crate) fn after(self, compared_to: u64) -> Self {
         match self {
-            Self::At(version) | Self::Maybe { up_to: version, .. } if version <= compared_to => Self::Absent,
+            Self::At(version) | Self::Maybe { up_to: version, .. } if version <= compared_to => {
+                Self::Absent
+            }
             Self::At(_) | Self::Maybe { .. } | Self::Absent => self,
         }
     }
@@ -113,7 +115,8 @@ impl Lookup {
 impl CommandIds {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, commit: &Commit) {
-        let (id, recorded_ms) = (commit.metadata.command_id.clone(), commit.recorded_at.timestamp_millis());
+        let (id, recorded_ms) =
+            (commit.metadata.command_id.clone(), commit.recorded_at.timestamp_millis());
         self.listed.push_back(ListedId(id, commit.version, recorded_ms));
     }
 
@@ -130,7 +133,8 @@ impl CommandIds {
         match self.look_up(stream, &commit.metadata.command_id) {
             Lookup::At(version) => version == commit.version,
             Lookup::Maybe { up_to, not_before_ms, .. } => {
-                commit.version <= up_to && not_before_ms <= Some(commit.recorded_at.timestamp_millis())
+                commit.version <= up_to
+                    && not_before_ms <= Some(commit.recorded_at.timestamp_millis())
             }
             Lookup::Absent => false,
         }
@@ -141,20 +145,25 @@ impl CommandIds {
     pub(crate) fn is_valid_at(&self, version: u64) -> bool {
         let mut versions = self.listed.iter().map(|listed| listed.1);
         versions.clone().is_sorted_by(|one, next| one < next)
-            && versions.next().is_some_and(|first| first > 0 && self.hidden.is_empty() == (first == 1))
+            && versions
+                .next()
+                .is_some_and(|first| first > 0 && self.hidden.is_empty() == (first == 1))
             && self.listed.back().is_some_and(|newest| newest.1 <= version)
             && self.hidden.window.len() <= 2
     }
 
     /// Where the commit of the command may be.
     pub(crate) fn look_up(&self, stream: &StreamId, command: &Id) -> Lookup {
-        if let Some(ListedId(_, version, _)) = self.listed.iter().rev().find(|listed| listed.0 == *command) {
+        if let Some(ListedId(_, version, _)) =
+            self.listed.iter().rev().find(|listed| listed.0 == *command)
+        {
             return Lookup::At(*version);
         }
         let time = time_ms(command);
         let in_window = self.hidden.window.iter().filter(|filtered| filtered.may_have(command));
         let in_window: Vec<&Bounds> = in_window.map(|filtered| &filtered.bounds).collect();
-        let timely = time.is_some_and(|time| !command.is_of_system() && self.hidden.timely_ms >= Some(time));
+        let timely =
+            time.is_some_and(|time| !command.is_of_system() && self.hidden.timely_ms >= Some(time));
         let older = self.hidden.older.as_ref().filter(|older| older.may_have(command));
         let ahead_ms = in_window.iter().copied().chain(older).map(|bounds| bounds.ahead_ms).max();
         let not_before_ms = time.map(|time| time.saturating_sub(ahead_ms.unwrap_or_default()));
@@ -186,7 +195,8 @@ impl Hidden {
         match self.window.back_mut().filter(|newest| newest.ids < filter_ids) {
             Some(newest) => newest.take(bounds),
             None => {
-                let mut newest = Filtered { ids: 0, bounds: bounds.clone(), bloom: Bloom::default() };
+                let mut newest =
+                    Filtered { ids: 0, bounds: bounds.clone(), bloom: Bloom::default() };
                 newest.take(bounds);
                 self.window.push_back(newest);
             }
@@ -254,7 +264,13 @@ impl ListedId {
 
     fn mark(&self, stream: &StreamId) -> Option<Mark> {
         let recorded_at = DateTime::from_timestamp_millis(self.2)?;
-        Some(Mark { stream: stream.clone(), version: self.1, recorded_at, command_id: self.0.clone(), hash: None })
+        Some(Mark {
+            stream: stream.clone(),
+            version: self.1,
+            recorded_at,
+            command_id: self.0.clone(),
+            hash: None,
+        })
     }
 }
 
@@ -275,7 +291,8 @@ mod tests {
     const FEW: IdLimits = IdLimits { listed: 1, filtered: 2 };
 
     fn made_at(ms: i64, chance: u8) -> Id {
-        let v7 = uuid::Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap(), &[chance; 10]);
+        let v7 =
+            uuid::Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap(), &[chance; 10]);
         v7.into_uuid().into()
     }
 
@@ -306,13 +323,20 @@ mod tests {
         let commands = [early.clone(), key("key"), key("c")];
         let all = ids_of(&commands, IdLimits { listed: 3, filtered: 2 });
         let look_up = |ids: &CommandIds, id: &Id| ids.look_up(&stream(), id);
-        assert_eq!((look_up(&all, &key("key")), look_up(&all, &key("other"))), (Lookup::At(2), Lookup::Absent));
+        assert_eq!(
+            (look_up(&all, &key("key")), look_up(&all, &key("other"))),
+            (Lookup::At(2), Lookup::Absent)
+        );
         let one = ids_of(&commands, FEW);
         assert_eq!(look_up(&one, &key("c")), Lookup::At(3));
         assert_eq!(look_up(&one, &key("key")), maybe(2, None));
         assert_eq!(look_up(&one, &early), maybe(2, Some(RECORDED_MS - 1)));
         assert_eq!(look_up(&one, &key("other")), Lookup::Absent, "the filter denies it");
-        assert_eq!(look_up(&one, &late), Lookup::Absent, "its time is behind that of all timely ids");
+        assert_eq!(
+            look_up(&one, &late),
+            Lookup::Absent,
+            "its time is behind that of all timely ids"
+        );
     }
 
     /// One fast clock does not make the ids of other callers look old.
@@ -320,9 +344,17 @@ mod tests {
     fn an_id_from_a_fast_clock_hides_nobody_but_itself() {
         let fast = made_at(RECORDED_MS + 200_000, 0);
         let ids = ids_of(&[fast.clone(), made_at(RECORDED_MS - 9, 1), key("c")], FEW);
-        assert_eq!(ids.look_up(&stream(), &fast), maybe(2, Some(RECORDED_MS)), "200 s ahead at most");
+        assert_eq!(
+            ids.look_up(&stream(), &fast),
+            maybe(2, Some(RECORDED_MS)),
+            "200 s ahead at most"
+        );
         for ahead in [-8, 0, 100_000, 200_000] {
-            assert_eq!(ids.look_up(&stream(), &made_at(RECORDED_MS + ahead, 2)), Lookup::Absent, "{ahead}");
+            assert_eq!(
+                ids.look_up(&stream(), &made_at(RECORDED_MS + ahead, 2)),
+                Lookup::Absent,
+                "{ahead}"
+            );
         }
     }
 
@@ -335,9 +367,17 @@ mod tests {
         let newest = mark_of(&commit("key-4", 4, &["1"], &genesis(&stream())));
         let older = Lookup::Maybe { up_to: 4, not_before_ms: None, mark: Some(Box::new(newest)) };
         assert_eq!(ids.look_up(&stream(), &key("key-1")), older);
-        assert_eq!(ids.look_up(&stream(), &key("never-sent")), older, "without a time, nothing rules it out");
+        assert_eq!(
+            ids.look_up(&stream(), &key("never-sent")),
+            older,
+            "without a time, nothing rules it out"
+        );
         assert_eq!(ids.look_up(&stream(), &key("key-6")), maybe(8, None));
-        assert_eq!(ids.look_up(&stream(), &made_at(RECORDED_MS, 0)), Lookup::Absent, "none of them has a time");
+        assert_eq!(
+            ids.look_up(&stream(), &made_at(RECORDED_MS, 0)),
+            Lookup::Absent,
+            "none of them has a time"
+        );
     }
 
     #[test]
@@ -353,7 +393,8 @@ mod tests {
     /// So the snapshot of a stream of timely commands has no filter.
     #[test]
     fn timely_ids_need_no_filter() {
-        let commands: Vec<Id> = (0..9).map(|chance| made_at(RECORDED_MS - 9 + i64::from(chance), chance)).collect();
+        let commands: Vec<Id> =
+            (0..9).map(|chance| made_at(RECORDED_MS - 9 + i64::from(chance), chance)).collect();
         let ids = ids_of(&commands, FEW);
         assert!(ids.hidden.window.is_empty() && ids.hidden.older.is_none());
         assert_eq!(ids.hidden.timely_ms, Some(RECORDED_MS - 2));
@@ -364,8 +405,14 @@ mod tests {
         let early = made_at(RECORDED_MS - 5, 0);
         let ids = ids_of(&[early.clone(), key("key"), key("c")], FEW);
         let at = |id: &Id, version| commit(id.as_str(), version, &["1"], &genesis(&stream()));
-        assert!(ids.may_have(&stream(), &at(&key("c"), 3)) && !ids.may_have(&stream(), &at(&key("c"), 2)));
-        assert!(ids.may_have(&stream(), &at(&key("key"), 2)) && !ids.may_have(&stream(), &at(&key("key"), 3)));
+        assert!(
+            ids.may_have(&stream(), &at(&key("c"), 3))
+                && !ids.may_have(&stream(), &at(&key("c"), 2))
+        );
+        assert!(
+            ids.may_have(&stream(), &at(&key("key"), 2))
+                && !ids.may_have(&stream(), &at(&key("key"), 3))
+        );
         assert!(!ids.may_have(&stream(), &at(&key("other"), 1)));
         let mut too_early = at(&early, 1);
         assert!(ids.may_have(&stream(), &too_early));
@@ -413,9 +460,12 @@ mod tests {
             ids.trim(limits);
             if [10_000, 100_000, 1_000_000, 10_000_000].contains(&number) {
                 size_at.push(serde_json::to_string(&ids).unwrap().len());
-                let fresh = (0..100).map(|chance| ids.look_up(&stream(), &made_at(ms + 300_000, chance)));
+                let fresh =
+                    (0..100).map(|chance| ids.look_up(&stream(), &made_at(ms + 300_000, chance)));
                 assert!(fresh.into_iter().all(|lookup| lookup == Lookup::Absent), "at {number}");
-                let Lookup::Maybe { mark, .. } = ids.look_up(&stream(), &key("old")) else { panic!("at {number}") };
+                let Lookup::Maybe { mark, .. } = ids.look_up(&stream(), &key("old")) else {
+                    panic!("at {number}")
+                };
                 assert!(mark.is_some_and(|mark| number - mark.version < 20_000), "at {number}");
             }
         }

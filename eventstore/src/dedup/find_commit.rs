@@ -5,7 +5,10 @@ use super::index::{CommandIndex, IndexLookup, Mark};
 use crate::log::read::{Items, Query};
 use crate::metering::meter;
 use crate::metering::operation_event::OperationReport;
-use crate::{Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError, StreamId};
+use crate::{
+    Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError,
+    StreamId,
+};
 
 /// The first page of a search: usually the command is recent, or an index knows the rest.
 const FIRST_PAGE: i32 = 25;
@@ -49,7 +52,10 @@ impl EventStore {
     ///
     /// Eventually consistent reads are enough, because the searched commits are older than others
     /// that were read. A missing batch leaves a gap, which is read again with strong consistency.
-    pub(crate) async fn find_commit(&self, find: FindCommit<'_>) -> Result<Option<Commit>, ReadError> {
+    pub(crate) async fn find_commit(
+        &self,
+        find: FindCommit<'_>,
+    ) -> Result<Option<Commit>, ReadError> {
         if find.lookup == Lookup::Absent {
             return Ok(None);
         }
@@ -62,10 +68,16 @@ impl EventStore {
         .await
     }
 
-    async fn find_with(&self, find: &FindCommit<'_>, consistency: Consistency) -> Result<Option<Commit>, ReadError> {
+    async fn find_with(
+        &self,
+        find: &FindCommit<'_>,
+        consistency: Consistency,
+    ) -> Result<Option<Commit>, ReadError> {
         let (from, not_before_ms, mark) = match &find.lookup {
             Lookup::Absent => return Ok(None),
-            Lookup::At(version) => return self.read_back(find, *version, None, consistency, None).await,
+            Lookup::At(version) => {
+                return self.read_back(find, *version, None, consistency, None).await;
+            }
             Lookup::Maybe { up_to, not_before_ms, mark } => (*up_to, *not_before_ms, mark),
         };
         let index = self.options.command_index.as_ref();
@@ -92,11 +104,17 @@ impl EventStore {
         let &FindCommit { stream, command, down_to, .. } = find;
         let mut limits = match find.lookup {
             Lookup::At(_) => vec![1],
-            Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
-            Lookup::Maybe { .. } | Lookup::Absent => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
+            Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => {
+                vec![SECOND_PAGE, FIRST_PAGE]
+            }
+            Lookup::Maybe { .. } | Lookup::Absent => {
+                Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE))
+            }
         };
-        let mut search = CommitSearch { command, expected: from, down_to, not_before_ms, oldest: None };
-        let mut query = Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };
+        let mut search =
+            CommitSearch { command, expected: from, down_to, not_before_ms, oldest: None };
+        let mut query =
+            Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
             query.limit = limits.pop();
@@ -107,7 +125,11 @@ impl EventStore {
                 SearchStep::Continue => {}
             }
             if page.next.is_none() {
-                return if search.expected == 0 { Ok(None) } else { Err(search.gap(stream, 0).into()) };
+                return if search.expected == 0 {
+                    Ok(None)
+                } else {
+                    Err(search.gap(stream, 0).into())
+                };
             }
             if let (Some(index), Some(mark)) = (index, search.oldest.take()) {
                 match self.query_index(index, mark, find).await? {
@@ -180,8 +202,9 @@ impl CommitSearch<'_> {
             return Err(self.gap(&batch.stream, batch.last_version()));
         }
         self.expected = batch.version() - 1;
-        let too_early =
-            |commit: &Commit| self.not_before_ms.is_some_and(|time| commit.recorded_at.timestamp_millis() < time);
+        let too_early = |commit: &Commit| {
+            self.not_before_ms.is_some_and(|time| commit.recorded_at.timestamp_millis() < time)
+        };
         let over = self.expected <= self.down_to || batch.commits.first().is_some_and(too_early);
         self.oldest = batch.commits.first().map(|oldest| Mark::of(&batch.stream, oldest));
         let ours = |commit: &Commit| commit.metadata.command_id == *self.command;
@@ -193,7 +216,11 @@ impl CommitSearch<'_> {
     }
 
     fn gap(&self, stream: &StreamId, found: u64) -> CorruptStream {
-        CorruptStream { stream: stream.to_string(), version: self.expected, damage: Damage::Hole { found: found + 1 } }
+        CorruptStream {
+            stream: stream.to_string(),
+            version: self.expected,
+            damage: Damage::Hole { found: found + 1 },
+        }
     }
 }
 

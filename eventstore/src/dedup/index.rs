@@ -63,5 +63,11 @@ pub struct IndexAnswer {
 ///
 /// After an error the stream is searched instead.
 pub type CommandIndex = Arc<
-    dyn Fn(Mark, Id) -> BoxFuture<'static, Result<IndexAnswer, Box<dyn std::error::Error + Send + Sync>>> + Send + Sync,
+    dyn Fn(
+            Mark,
+            Id,
+        )
+            -> BoxFuture<'static, Result<IndexAnswer, Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Sync,
 >;

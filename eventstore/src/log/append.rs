@@ -7,8 +7,8 @@ use crate::metering::meter;
 use crate::metering::operation_event::OperationReport;
 use crate::stream::commit::{OF_STORE, storable};
 use crate::{
-    Batch, Commit, Consistency, CorruptStream, Direction, EventStore, Head, Id, Item, MAX_VERSION, NewCommit,
-    StoreError,
+    Batch, Commit, Consistency, CorruptStream, Direction, EventStore, Head, Id, Item, MAX_VERSION,
+    NewCommit, StoreError,
 };
 use crate::{NewEvent, TooLarge, Usage};
 use aws_sdk_dynamodb::error::SdkError;
@@ -76,7 +76,9 @@ pub enum AppendError {
 /// The time in a command id is too far ahead. It is not recorded, because such ids make later
 /// lookups costly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
+#[error(
+    "command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed"
+)]
 pub struct ClockSkew {
     /// The command's id, a UUIDv7.
     pub command_id: Id,
@@ -103,7 +105,11 @@ impl EventStore {
     /// # Errors
     /// [`AppendError`]. Nothing is written, except that after a [`StoreError`] an earlier attempt
     /// of the SDK may have succeeded: retry with the same id.
-    pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+    pub async fn append(
+        &self,
+        head: &Head,
+        commits: Vec<NewCommit>,
+    ) -> Result<Appended, AppendError> {
         let append = async {
             refuse_types_of_store(commits.iter().flat_map(|commit| &commit.events))
                 .map_err(AppendError::TypeOfStore)?;
@@ -113,15 +119,24 @@ impl EventStore {
     }
 
     /// [`EventStore::append`], which also accepts the store's own events.
-    pub(crate) async fn append_any(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+    pub(crate) async fn append_any(
+        &self,
+        head: &Head,
+        commits: Vec<NewCommit>,
+    ) -> Result<Appended, AppendError> {
         self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
     }
 
-    async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+    async fn append_batch(
+        &self,
+        head: &Head,
+        commits: Vec<NewCommit>,
+    ) -> Result<Appended, AppendError> {
         // One reading of the clock serves the ids and `recorded_at`, so no id is further ahead of
         // its commit than allowed.
         let now = self.now();
-        let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.metadata.command_id, now));
+        let in_time =
+            commits.iter().try_for_each(|commit| self.check_time(&commit.metadata.command_id, now));
         let batch = chain(now, head, commits)?;
         let write_nonce = fastrand::u64(..);
         if let Err(error) = in_time {
@@ -146,7 +161,9 @@ impl EventStore {
     /// Refuses a command id that is too far ahead of `now`. System ids have the time of their
     /// recorded cause.
     pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), ClockSkew> {
-        let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else { return Ok(()) };
+        let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else {
+            return Ok(());
+        };
         let (ahead, allowed) = (made_at - now, self.options.max_skew);
         if ahead <= allowed {
             return Ok(());
@@ -187,17 +204,24 @@ impl EventStore {
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                classify_existing(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => classify_existing(
+                refusal.item().cloned().unwrap_or_default(),
+                ours,
+                write_nonce,
+                usage,
+            ),
+            Some(PutItemError::TransactionConflictException(_)) => {
+                Err(AppendError::TransactionConflict)
             }
-            Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
             _ => Err(classify(error, &self.table).into()),
         }
     }
 }
 
 /// Refuses the first event of a type that only the store writes.
-pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a NewEvent>) -> Result<(), String> {
+pub(crate) fn refuse_types_of_store<'a>(
+    mut events: impl Iterator<Item = &'a NewEvent>,
+) -> Result<(), String> {
     events.find(|event| event.is_of_store()).map_or(Ok(()), |event| Err(event.event_type.clone()))
 }
 
@@ -205,7 +229,11 @@ pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a New
 /// if the clock does.
 ///
 /// The ids were checked against the same `now`.
-pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, ChainError> {
+pub(crate) fn chain(
+    now: DateTime<Utc>,
+    head: &Head,
+    commits: Vec<NewCommit>,
+) -> Result<Batch, ChainError> {
     let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
     if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
         return Err(ChainError::Empty);
@@ -224,10 +252,20 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
 }
 
 /// Interprets the item that is already stored after the head.
-fn classify_existing(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
+fn classify_existing(
+    there: Item,
+    ours: Batch,
+    write_nonce: u64,
+    usage: Usage,
+) -> Result<Appended, AppendError> {
     let winner = Batch::from_item(&there)?;
     if is_of_same_commands(&winner, &ours) {
-        return Ok(appended(winner, !has_write_nonce(&there, write_nonce), usage, item_bytes(&there)));
+        return Ok(appended(
+            winner,
+            !has_write_nonce(&there, write_nonce),
+            usage,
+            item_bytes(&there),
+        ));
     }
     Err(AppendError::Conflict { winner: Box::new(winner), usage })
 }
@@ -245,7 +283,10 @@ fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appende
 }
 
 /// The units of a put. A refused put is charged for the larger of the stored item and the new one.
-pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, our_kilobytes: u32) -> Usage {
+pub(crate) fn put_units(
+    answer: &Result<PutItemOutput, SdkError<PutItemError>>,
+    our_kilobytes: u32,
+) -> Usage {
     match answer {
         Ok(output) => Usage::written(output.consumed_capacity()),
         Err(error) => match error.as_service_error() {
@@ -303,7 +344,8 @@ mod tests {
     fn a_stream_ends_with_the_largest_version_and_not_before() {
         let now = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
         let near = Head { version: MAX_VERSION - 2, ..Head::empty(&stream()) };
-        let new = |events: usize| NewCommit { metadata: metadata("c"), events: vec![event("1"); events] };
+        let new =
+            |events: usize| NewCommit { metadata: metadata("c"), events: vec![event("1"); events] };
         let last = chain(now, &near, vec![new(1), new(1)]).map(|batch| batch.last_version());
         assert!(matches!(last, Ok(MAX_VERSION)));
         assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(ChainError::StreamFull)));

@@ -4,7 +4,8 @@ use super::item::VERSION;
 use super::packed_trace::PackedTrace;
 use crate::stream::commit::number;
 use crate::{
-    Batch, CommandMetadata, Commit, CorruptStream, Damage, Fingerprint, Hash, Id, MAX_VERSION, NewEvent, StreamId,
+    Batch, CommandMetadata, Commit, CorruptStream, Damage, Fingerprint, Hash, Id, MAX_VERSION,
+    NewEvent, StreamId,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,12 +28,17 @@ impl Batch {
     ///
     /// # Errors
     /// [`CorruptStream`] when they are not such commits.
-    pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, CorruptStream> {
+    pub fn from_commits_json(
+        stream: StreamId,
+        version: u64,
+        json: &str,
+    ) -> Result<Self, CorruptStream> {
         let damaged = |damage| CorruptStream { stream: stream.to_string(), version, damage };
         if !(1..=MAX_VERSION).contains(&version) {
             return Err(damaged(Damage::Attribute(VERSION)));
         }
-        let commits = from_json(json, version).map_err(|error| damaged(Damage::Json(error.to_string())))?;
+        let commits =
+            from_json(json, version).map_err(|error| damaged(Damage::Json(error.to_string())))?;
         if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
             return Err(damaged(Damage::Empty));
         }
@@ -105,7 +111,8 @@ fn from_json(text: &str, first_version: u64) -> Result<Vec<Commit>, serde_json::
 
 impl StoredCommit {
     fn numbered(self, version: u64) -> Commit {
-        let Self { id, fp, correlation, cause, actor, trace, trace_parent, at, hash, events } = self;
+        let Self { id, fp, correlation, cause, actor, trace, trace_parent, at, hash, events } =
+            self;
         let metadata = CommandMetadata {
             correlation_id: correlation.unwrap_or_else(|| id.clone()),
             command_id: id,
@@ -114,16 +121,25 @@ impl StoredCommit {
             actor,
             trace_parent: trace.map(PackedTrace::unpack).or(trace_parent),
         };
-        let events =
-            events.into_iter().map(|StoredEvent { event_type, schema, data }| NewEvent { event_type, schema, data });
+        let events = events.into_iter().map(|StoredEvent { event_type, schema, data }| NewEvent {
+            event_type,
+            schema,
+            data,
+        });
         Commit { version, metadata, recorded_at: at, events: number(events, version), hash }
     }
 }
 
 impl From<Commit> for StoredCommit {
     fn from(commit: Commit) -> Self {
-        let CommandMetadata { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent } =
-            commit.metadata;
+        let CommandMetadata {
+            command_id,
+            fingerprint,
+            correlation_id,
+            causation_id,
+            actor,
+            trace_parent,
+        } = commit.metadata;
         let trace = trace_parent.as_ref().and_then(PackedTrace::of);
         Self {
             correlation: Some(correlation_id).filter(|id| *id != command_id),
@@ -181,14 +197,29 @@ mod tests {
     #[test]
     fn json_keeps_whatever_an_envelope_has() {
         let id = |text: &str| Id::new(text).unwrap();
-        let some = [None, Some(id("order-1:1")), Some(id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))];
-        for (causation_id, trace_parent) in some.iter().flat_map(|a| some.iter().map(move |b| (a.clone(), b.clone()))) {
+        let some = [
+            None,
+            Some(id("order-1:1")),
+            Some(id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")),
+        ];
+        for (causation_id, trace_parent) in
+            some.iter().flat_map(|a| some.iter().map(move |b| (a.clone(), b.clone())))
+        {
             for correlation in ["c", "d"] {
                 let (causation_id, trace_parent) = (causation_id.clone(), trace_parent.clone());
-                let metadata =
-                    CommandMetadata { causation_id, trace_parent, correlation_id: id(correlation), ..metadata("c") };
+                let metadata = CommandMetadata {
+                    causation_id,
+                    trace_parent,
+                    correlation_id: id(correlation),
+                    ..metadata("c")
+                };
                 let new = NewCommit { metadata: metadata.clone(), events: vec![event("1")] };
-                let commit = Commit::chain(new, 1, DateTime::from_timestamp_millis(-1).unwrap(), &genesis(&stream()));
+                let commit = Commit::chain(
+                    new,
+                    1,
+                    DateTime::from_timestamp_millis(-1).unwrap(),
+                    &genesis(&stream()),
+                );
                 let read = from_json(&to_json(&[commit]).unwrap(), 1).unwrap();
                 assert_eq!(read[0].metadata, metadata);
                 assert!(read[0].follows(&genesis(&stream())));

@@ -29,7 +29,10 @@ impl EventStore {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn existing_streams(&self, streams: &[StreamId]) -> Result<ExistingStreams, StoreError> {
+    pub async fn existing_streams(
+        &self,
+        streams: &[StreamId],
+    ) -> Result<ExistingStreams, StoreError> {
         self.reported("begun", None, self.find_existing(streams)).await
     }
 
@@ -45,13 +48,18 @@ impl EventStore {
     async fn first_items(&self, streams: &[StreamId]) -> Result<Vec<Item>, StoreError> {
         let keys = streams.iter().map(first_key).collect();
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(false);
-        let keys = keys.projection_expression("#stream, #version").expression_attribute_names("#stream", STREAM_ID);
+        let keys = keys
+            .projection_expression("#stream, #version")
+            .expression_attribute_names("#stream", STREAM_ID);
         let keys = keys.expression_attribute_names("#version", VERSION);
         let keys = keys.build().map_err(|error| StoreError::Rejected(Arc::new(error)))?;
         let request = self.client.batch_get_item().request_items(&self.table, keys);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let units = |answer: &Result<BatchGetItemOutput, _>| {
-            answer.as_ref().map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity().first()))
+            answer.as_ref().map_or_else(
+                |_| Usage::default(),
+                |answer| Usage::read(answer.consumed_capacity().first()),
+            )
         };
         let (answer, _) = meter::request(request.send(), units).await;
         let answer = answer.map_err(|error| classify(error, &self.table))?;

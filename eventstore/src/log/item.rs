@@ -78,8 +78,10 @@ impl Batch {
     /// [`CorruptStream`] names the stream, the version and the damage.
     pub fn from_item(item: &Item) -> Result<Self, CorruptStream> {
         let key = item_key(item)?;
-        let damaged = |damage| CorruptStream { stream: key.stream.to_string(), version: key.version, damage };
-        let format = number(item, FORMAT_NAME).ok_or_else(|| damaged(Damage::Attribute(FORMAT_NAME)))?;
+        let damaged =
+            |damage| CorruptStream { stream: key.stream.to_string(), version: key.version, damage };
+        let format =
+            number(item, FORMAT_NAME).ok_or_else(|| damaged(Damage::Attribute(FORMAT_NAME)))?;
         if format != Self::COMMITS_FORMAT {
             return Err(damaged(Damage::Format(format.to_string())));
         }
@@ -105,10 +107,18 @@ pub(crate) struct ItemKey {
 
 /// The key of a batch.
 pub(crate) fn item_key(item: &Item) -> Result<ItemKey, CorruptStream> {
-    let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
+    let text = item
+        .get(STREAM_ID)
+        .and_then(|value| value.as_s().ok())
+        .map(String::as_str)
+        .unwrap_or_default();
     let version = number(item, VERSION);
     let place = version.or_else(|| whole_part(item)).unwrap_or(0);
-    let damaged = |name| CorruptStream { stream: text.to_owned(), version: place, damage: Damage::Attribute(name) };
+    let damaged = |name| CorruptStream {
+        stream: text.to_owned(),
+        version: place,
+        damage: Damage::Attribute(name),
+    };
     let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
     let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
     Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
@@ -166,7 +176,12 @@ fn number_bytes(number: &str) -> usize {
 }
 
 /// Adds the JSON to the item: as text within one write unit, else in the smaller of both forms.
-pub(crate) fn compress(item: &mut Item, json: String, readable: &'static str, compressed: &'static str) {
+pub(crate) fn compress(
+    item: &mut Item,
+    json: String,
+    readable: &'static str,
+    compressed: &'static str,
+) {
     if item_bytes(item) + readable.len() + json.len() > WRITE_UNIT_BYTES {
         let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
         if let Some(packed) = packed.filter(|packed| packed.len() < json.len()) {
@@ -178,13 +193,18 @@ pub(crate) fn compress(item: &mut Item, json: String, readable: &'static str, co
 }
 
 /// Reads what [`compress`] wrote.
-pub(crate) fn decompress(item: &Item, readable: &'static str, compressed: &'static str) -> Result<String, Damage> {
+pub(crate) fn decompress(
+    item: &Item,
+    readable: &'static str,
+    compressed: &'static str,
+) -> Result<String, Damage> {
     match (item.get(readable), item.get(compressed)) {
         (Some(AttributeValue::S(json)), None) => Ok(json.clone()),
         (None, Some(AttributeValue::B(packed))) => {
             let mut json = String::new();
             let limit = u64::try_from(MAX_BATCH_BYTES).unwrap_or(u64::MAX);
-            let mut decoder = zstd::Decoder::with_buffer(packed.as_ref()).map_err(|_| Damage::Compression)?;
+            let mut decoder =
+                zstd::Decoder::with_buffer(packed.as_ref()).map_err(|_| Damage::Compression)?;
             decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| Damage::Compression)?;
             decoder.take(limit).read_to_string(&mut json).map_err(|_| Damage::Compression)?;
             Ok(json)
@@ -225,7 +245,8 @@ mod tests {
 
     #[test]
     fn small_commits_stay_readable_and_large_ones_are_compressed() {
-        let single = Batch { stream: stream(), commits: vec![commit("a", 1, &["1"], &genesis(&stream()))] };
+        let single =
+            Batch { stream: stream(), commits: vec![commit("a", 1, &["1"], &genesis(&stream()))] };
         assert!(single.to_item(7).unwrap()[COMMITS].as_s().unwrap().contains(r#""type":"Noted""#));
         let item = batch(&format!("\"{}\"", "long ".repeat(1_000))).to_item(7).unwrap();
         assert!(item[COMMITS_ZSTD].as_b().unwrap().as_ref().len() < 1_000);
@@ -246,7 +267,8 @@ mod tests {
         let data = RawValue::from_string(data.to_owned()).unwrap();
         let events = vec![NewEvent { event_type: "NoteWritten".into(), schema: 1, data }];
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
-        let commit = Commit::chain(NewCommit { metadata, events }, 12_345, recorded_at, &genesis(&stream));
+        let commit =
+            Commit::chain(NewCommit { metadata, events }, 12_345, recorded_at, &genesis(&stream));
         Batch { stream, commits: vec![commit] }.to_item(u64::MAX).unwrap()
     }
 
@@ -264,7 +286,12 @@ mod tests {
     fn an_event_of_480_bytes_costs_one_write_unit_and_is_readable() {
         let data = noise(478);
         let item = usual(&data);
-        assert!(item[COMMITS].as_s().unwrap().ends_with(&format!(r#""type":"NoteWritten","data":{data}}}]}}]"#)));
+        assert!(
+            item[COMMITS]
+                .as_s()
+                .unwrap()
+                .ends_with(&format!(r#""type":"NoteWritten","data":{data}}}]}}]"#))
+        );
         assert_eq!(crate::log::append::kilobytes(&item), 1);
     }
 
@@ -278,7 +305,9 @@ mod tests {
 
     #[test]
     fn a_number_takes_a_byte_for_every_two_digits() {
-        for (number, bytes) in [("0", 2), ("1", 3), ("10", 3), ("12", 3), ("123", 4), ("9007199254740991", 10)] {
+        for (number, bytes) in
+            [("0", 2), ("1", 3), ("10", 3), ("12", 3), ("123", 4), ("9007199254740991", 10)]
+        {
             assert_eq!(number_bytes(number), bytes, "{number}");
         }
     }
@@ -309,10 +338,17 @@ mod tests {
             change(&mut item);
             Batch::from_item(&item).unwrap_err()
         };
-        let older = small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("1".into()))));
-        assert_eq!(older.to_string(), "stream note-1 is damaged at version 5: item format 1 is not known here");
+        let older =
+            small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("1".into()))));
+        assert_eq!(
+            older.to_string(),
+            "stream note-1 is damaged at version 5: item format 1 is not known here"
+        );
         let at_five = |damage| CorruptStream { stream: "note-1".into(), version: 5, damage };
-        assert_eq!(small(|item| drop(item.remove(FORMAT_NAME))), at_five(Damage::Attribute(FORMAT_NAME)));
+        assert_eq!(
+            small(|item| drop(item.remove(FORMAT_NAME))),
+            at_five(Damage::Attribute(FORMAT_NAME))
+        );
         assert_eq!(
             small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("9".into())))),
             at_five(Damage::Format("9".into()))

@@ -37,8 +37,11 @@ impl PackedTrace {
 
 fn pack(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let fits = version == "00" && (trace.len(), parent.len(), flags.len()) == (32, 16, 2) && parts.next().is_none();
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let fits = version == "00"
+        && (trace.len(), parent.len(), flags.len()) == (32, 16, 2)
+        && parts.next().is_none();
     let mut packed = bytes(trace).filter(|_| fits)?;
     packed.extend(bytes(parent)?);
     packed.extend(bytes(flags)?.into_iter().filter(|flags| *flags != SAMPLED));
@@ -58,7 +61,8 @@ fn unpack(packed: &[u8]) -> Option<Id> {
 
 /// Decodes pairs of lower-case hexadecimal digits.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let is_canonical = digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_canonical =
+        digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let mut pairs = (0..digits.len()).step_by(2).filter(|_| is_canonical);
     let bytes = pairs.try_fold(Vec::new(), |mut bytes, at| {
         bytes.push(u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?);
@@ -129,7 +133,8 @@ mod tests {
     #[test]
     fn what_no_trace_parent_becomes_is_refused() {
         let stored = stored(TRACE).unwrap();
-        let explicit: Vec<u8> = from_base64(&stored).unwrap().into_iter().chain([SAMPLED]).collect();
+        let explicit: Vec<u8> =
+            from_base64(&stored).unwrap().into_iter().chain([SAMPLED]).collect();
         for wrong in ["", &stored[..30], &to_base64(&explicit), &format!("{stored}AAAA"), TRACE] {
             assert_eq!(PackedTrace::try_from(wrong.to_owned()), Err(InvalidTrace), "{wrong}");
         }

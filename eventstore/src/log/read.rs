@@ -5,7 +5,10 @@ use crate::error::classify;
 use crate::metering::meter;
 use crate::metering::operation_event::OperationReport;
 use crate::stream::hash_chain::follow;
-use crate::{Batch, Commit, CorruptStream, Damage, EventStore, Head, Item, MAX_VERSION, StoreError, StreamId, Usage};
+use crate::{
+    Batch, Commit, CorruptStream, Damage, EventStore, Head, Item, MAX_VERSION, StoreError,
+    StreamId, Usage,
+};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
@@ -87,7 +90,11 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn load(&self, stream: &StreamId, consistency: Consistency) -> Result<LoadedStream, ReadError> {
+    pub async fn load(
+        &self,
+        stream: &StreamId,
+        consistency: Consistency,
+    ) -> Result<LoadedStream, ReadError> {
         self.load_after(&Head::empty(stream), consistency).await
     }
 
@@ -95,7 +102,11 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn load_after(&self, head: &Head, consistency: Consistency) -> Result<LoadedStream, ReadError> {
+    pub async fn load_after(
+        &self,
+        head: &Head,
+        consistency: Consistency,
+    ) -> Result<LoadedStream, ReadError> {
         self.reported("load", Some(&head.stream), self.load_tail(head, consistency)).await
     }
 
@@ -109,14 +120,20 @@ impl EventStore {
     }
 
     pub(crate) async fn load_page(&self, head: &Head) -> Result<LoadedStream, ReadError> {
-        let behind =
-            Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
+        let behind = Query {
+            from: head.version + 1,
+            ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong)
+        };
         let Items { items, usage, .. } = self.query(&behind, None).await?;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
         Ok(LoadedStream { head: follow(head, &batches)?, batches, usage })
     }
 
-    pub(crate) async fn load_tail(&self, head: &Head, consistency: Consistency) -> Result<LoadedStream, ReadError> {
+    pub(crate) async fn load_tail(
+        &self,
+        head: &Head,
+        consistency: Consistency,
+    ) -> Result<LoadedStream, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {
             Ok(head) => return Ok(LoadedStream { head, batches, usage }),
@@ -133,12 +150,21 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn head(&self, stream: &StreamId, consistency: Consistency) -> Result<(Head, Usage), ReadError> {
+    pub async fn head(
+        &self,
+        stream: &StreamId,
+        consistency: Consistency,
+    ) -> Result<(Head, Usage), ReadError> {
         self.reported("head", Some(stream), self.find_head(stream, consistency)).await
     }
 
-    async fn find_head(&self, stream: &StreamId, consistency: Consistency) -> Result<(Head, Usage), ReadError> {
-        let last = Query { limit: Some(1), ..Query::whole(stream, Direction::Backwards, consistency) };
+    async fn find_head(
+        &self,
+        stream: &StreamId,
+        consistency: Consistency,
+    ) -> Result<(Head, Usage), ReadError> {
+        let last =
+            Query { limit: Some(1), ..Query::whole(stream, Direction::Backwards, consistency) };
         let Items { items, usage, .. } = self.query(&last, None).await?;
         let batch = items.first().map(Batch::from_item).transpose()?;
         Ok((batch.map_or_else(|| Head::empty(stream), |batch| Head::of(&batch)), usage))
@@ -200,33 +226,57 @@ impl EventStore {
     }
 
     /// The first version of the batch with `version`, so that a forward read can begin within it.
-    async fn batch_start(&self, stream: &StreamId, version: u64) -> Result<(u64, Usage), ReadError> {
+    async fn batch_start(
+        &self,
+        stream: &StreamId,
+        version: u64,
+    ) -> Result<(u64, Usage), ReadError> {
         if version == 1 {
             return Ok((version, Usage::default()));
         }
-        let covering =
-            Query { to: version, limit: Some(1), ..Query::whole(stream, Direction::Backwards, Consistency::Strong) };
+        let covering = Query {
+            to: version,
+            limit: Some(1),
+            ..Query::whole(stream, Direction::Backwards, Consistency::Strong)
+        };
         let Items { items, usage, .. } = self.query(&covering, None).await?;
         let batch = items.first().map(Batch::from_item).transpose()?;
-        let start = batch.filter(|batch| batch.last_version() >= version).map_or(version, |batch| batch.version());
+        let start = batch
+            .filter(|batch| batch.last_version() >= version)
+            .map_or(version, |batch| batch.version());
         Ok((start, usage))
     }
 
     /// Checks that a backward page begins with the batch of `from`, unless the stream ends before.
     /// If a later batch exists, one is missing. Costs a request only if the page begins below
     /// `from`.
-    async fn check_reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
+    async fn check_reaches(
+        &self,
+        stream: &StreamId,
+        batches: &[Batch],
+        from: u64,
+    ) -> Result<Usage, ReadError> {
         if batches.first().is_some_and(|first| first.last_version() >= from) {
             return Ok(Usage::default());
         }
-        let one = |direction| Query { limit: Some(1), ..Query::whole(stream, direction, Consistency::Strong) };
-        let behind = self.query(&Query { from: from + 1, ..one(Direction::Forwards) }, None).await?;
+        let one = |direction| Query {
+            limit: Some(1),
+            ..Query::whole(stream, direction, Consistency::Strong)
+        };
+        let behind =
+            self.query(&Query { from: from + 1, ..one(Direction::Forwards) }, None).await?;
         let mut usage = behind.usage;
         if let Some(later) = behind.items.first() {
             // The stream may have grown since the page was read; then `from` exists by now.
-            let covering = self.query(&Query { to: from, ..one(Direction::Backwards) }, None).await?;
+            let covering =
+                self.query(&Query { to: from, ..one(Direction::Backwards) }, None).await?;
             usage += covering.usage;
-            let reached = covering.items.first().map(Batch::from_item).transpose()?.map_or(0, |it| it.last_version());
+            let reached = covering
+                .items
+                .first()
+                .map(Batch::from_item)
+                .transpose()?
+                .map_or(0, |it| it.last_version());
             if reached < from {
                 return Err(hole(stream, reached + 1, item_key(later)?.version).into());
             }
@@ -235,8 +285,15 @@ impl EventStore {
     }
 
     /// Everything after the head. It is read backwards from the end, and returned oldest first.
-    async fn tail(&self, head: &Head, consistency: Consistency) -> Result<(Vec<Batch>, Usage), ReadError> {
-        let query = Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Backwards, consistency) };
+    async fn tail(
+        &self,
+        head: &Head,
+        consistency: Consistency,
+    ) -> Result<(Vec<Batch>, Usage), ReadError> {
+        let query = Query {
+            from: head.version + 1,
+            ..Query::whole(&head.stream, Direction::Backwards, consistency)
+        };
         let (mut batches, mut usage, mut next) = (Vec::new(), Usage::default(), None);
         loop {
             let page = self.query(&query, next).await?;
@@ -253,7 +310,11 @@ impl EventStore {
         Ok((batches, usage))
     }
 
-    pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, StoreError> {
+    pub(crate) async fn query(
+        &self,
+        query: &Query<'_>,
+        start: Option<Item>,
+    ) -> Result<Items, StoreError> {
         if query.from > query.to {
             // The head has the largest version. DynamoDB refuses bounds in the wrong order.
             return Ok(Items { items: Vec::new(), next: None, usage: Usage::default() });
@@ -278,16 +339,26 @@ impl EventStore {
             .set_exclusive_start_key(start)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let units = |answer: &Result<QueryOutput, _>| {
-            answer.as_ref().map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
+            answer
+                .as_ref()
+                .map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
         };
         let (answer, usage) = meter::request(request.send(), units).await;
         let answer = answer.map_err(|error| classify(error, &self.table))?;
-        Ok(Items { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key, usage })
+        Ok(Items {
+            items: answer.items.unwrap_or_default(),
+            next: answer.last_evaluated_key,
+            usage,
+        })
     }
 }
 
 impl<'a> Query<'a> {
-    pub(crate) fn whole(stream: &'a StreamId, direction: Direction, consistency: Consistency) -> Self {
+    pub(crate) fn whole(
+        stream: &'a StreamId,
+        direction: Direction,
+        consistency: Consistency,
+    ) -> Self {
         Self { stream, from: 1, to: MAX_VERSION, direction, consistency, limit: None }
     }
 }
@@ -302,7 +373,8 @@ fn check_adjacent(batches: &[Batch], direction: Direction) -> Result<(), Corrupt
         };
         if earlier.last_version() + 1 != later.version() {
             let (version, found) = (earlier.last_version() + 1, later.version());
-            let damage = if found > version { Damage::Hole { found } } else { Damage::Overlap { found } };
+            let damage =
+                if found > version { Damage::Hole { found } } else { Damage::Overlap { found } };
             return Err(CorruptStream { stream: later.stream.to_string(), version, damage });
         }
     }
@@ -346,7 +418,13 @@ fn in_range(batches: Vec<Batch>, from: u64, direction: Direction) -> Vec<Commit>
 }
 
 /// Takes commits until they have `limit` events, and finds where the next page begins.
-fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> StreamPage {
+fn limit_events(
+    commits: Vec<Commit>,
+    direction: Direction,
+    limit: u32,
+    more_items: bool,
+    usage: Usage,
+) -> StreamPage {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = commits.len();
     let mut events = 0;

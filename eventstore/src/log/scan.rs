@@ -63,11 +63,19 @@ impl EventStore {
     ///
     /// # Errors
     /// [`StoreError`]. An item that is no batch is part of the answer.
-    pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, StoreError> {
+    pub async fn scan(
+        &self,
+        segment: Segment,
+        cursor: Option<&ScanCursor>,
+    ) -> Result<ScanPage, StoreError> {
         self.reported("scan", None, self.scan_page(segment, cursor)).await
     }
 
-    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, StoreError> {
+    async fn scan_page(
+        &self,
+        segment: Segment,
+        cursor: Option<&ScanCursor>,
+    ) -> Result<ScanPage, StoreError> {
         let ItemPage { items, next, usage } = self.scan_items(segment, cursor, None).await?;
         let (mut batches, mut damaged) = (Vec::new(), Vec::new());
         for item in items.iter().filter(|item| is_batch(item)) {
@@ -87,7 +95,10 @@ impl EventStore {
     pub async fn approximate_items(&self) -> Result<Option<u64>, StoreError> {
         let request = self.client.describe_table().table_name(&self.table);
         let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
-        Ok(answer.table.and_then(|table| table.item_count).and_then(|count| u64::try_from(count).ok()))
+        Ok(answer
+            .table
+            .and_then(|table| table.item_count)
+            .and_then(|count| u64::try_from(count).ok()))
     }
 
     /// Finds all streams, reading `segments` segments concurrently. `on_page` gets the number of
@@ -95,11 +106,19 @@ impl EventStore {
     ///
     /// # Errors
     /// [`StoreError`]. An item with a foreign key is part of the answer.
-    pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, StoreError> {
+    pub async fn streams(
+        &self,
+        segments: u32,
+        on_page: impl Fn(usize) + Sync,
+    ) -> Result<Streams, StoreError> {
         self.reported("streams", None, self.find_streams(segments, on_page)).await
     }
 
-    async fn find_streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, StoreError> {
+    async fn find_streams(
+        &self,
+        segments: u32,
+        on_page: impl Fn(usize) + Sync,
+    ) -> Result<Streams, StoreError> {
         let (seen, total) = (AtomicUsize::new(0), segments.max(1));
         let found = futures::stream::iter(0..total).map(|index| {
             let (seen, on_page) = (&seen, &on_page);
@@ -107,7 +126,9 @@ impl EventStore {
                 let (mut streams, mut cursor) = (Streams::default(), None);
                 loop {
                     let segment = Segment { index, total };
-                    let page = self.scan_items(segment, cursor.as_ref(), Some("#stream, #version")).await?;
+                    let page = self
+                        .scan_items(segment, cursor.as_ref(), Some("#stream, #version"))
+                        .await?;
                     streams.take(&page.items);
                     let before = seen.fetch_add(page.items.len(), Ordering::Relaxed);
                     on_page(before + page.items.len());
@@ -150,7 +171,9 @@ impl EventStore {
                 .expression_attribute_names("#version", VERSION);
         }
         let units = |answer: &Result<ScanOutput, _>| {
-            answer.as_ref().map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
+            answer
+                .as_ref()
+                .map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
         };
         let (answer, usage) = meter::request(request.send(), units).await;
         let answer = answer.map_err(|error| classify(error, &self.table))?;
@@ -162,7 +185,9 @@ impl EventStore {
 impl Streams {
     fn take(&mut self, items: &[Item]) {
         let snapshots = items.iter().filter(|item| number(item, VERSION) == Some(SNAPSHOT_VERSION));
-        self.names.extend(snapshots.filter_map(|item| key_of(item).0.and_then(|name| StreamId::new(name).ok())));
+        self.names.extend(
+            snapshots.filter_map(|item| key_of(item).0.and_then(|name| StreamId::new(name).ok())),
+        );
         for item in items.iter().filter(|item| is_batch(item)) {
             match item_key(item) {
                 Ok(key) => drop(self.names.insert(key.stream)),

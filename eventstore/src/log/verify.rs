@@ -4,8 +4,8 @@ use super::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, VERSION, item_key, number, sn
 use super::read::Query;
 use crate::metering::operation_event::OperationReport;
 use crate::{
-    Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Hash, Head, Item, StoreError, StreamId,
-    Usage,
+    Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Hash, Head, Item,
+    StoreError, StreamId, Usage,
 };
 
 /// The result of verifying a stream.
@@ -76,11 +76,19 @@ impl EventStore {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn verify_against(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, StoreError> {
+    pub async fn verify_against(
+        &self,
+        stream: &StreamId,
+        witnesses: &[Witness],
+    ) -> Result<Verification, StoreError> {
         self.reported("verify", Some(stream), self.walk(stream, witnesses)).await
     }
 
-    async fn walk(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, StoreError> {
+    async fn walk(
+        &self,
+        stream: &StreamId,
+        witnesses: &[Witness],
+    ) -> Result<Verification, StoreError> {
         let mut walk = Verification {
             stream: stream.clone(),
             commits: 0,
@@ -92,7 +100,9 @@ impl EventStore {
         let snapshot = self.walk_on(&mut walk, 0, &witnesses).await?;
         // The snapshot was read last and may be newer: the commits since are verified before it is
         // a witness.
-        if let Some(snapshot) = snapshot.filter(|snapshot| walk.verified() && snapshot.version >= walk.head.version) {
+        if let Some(snapshot) =
+            snapshot.filter(|snapshot| walk.verified() && snapshot.version >= walk.head.version)
+        {
             witnesses.push(snapshot);
             let from = walk.head.version + 1;
             self.walk_on(&mut walk, from, &witnesses).await?;
@@ -144,14 +154,24 @@ impl Verification {
         let (expected, found) = (self.head.version + 1, item_key(item)?.version);
         if found > expected {
             let damage = Damage::Hole { found };
-            return Err(CorruptStream { stream: self.stream.to_string(), version: expected, damage });
+            return Err(CorruptStream {
+                stream: self.stream.to_string(),
+                version: expected,
+                damage,
+            });
         }
         for commit in &Batch::from_item(item)?.commits {
             let head = self.head.then(commit)?;
-            let here = witnesses.iter().filter(|seen| (commit.version..=head.version).contains(&seen.version));
+            let here = witnesses
+                .iter()
+                .filter(|seen| (commit.version..=head.version).contains(&seen.version));
             if let Some(other) = here.into_iter().find(|seen| !seen.has_seen(commit)) {
                 let damage = Damage::OtherSeen { by: other.name.clone() };
-                return Err(CorruptStream { stream: self.stream.to_string(), version: commit.version, damage });
+                return Err(CorruptStream {
+                    stream: self.stream.to_string(),
+                    version: commit.version,
+                    damage,
+                });
             }
             self.head = head;
             self.commits += 1;
@@ -166,10 +186,15 @@ impl Verification {
             return;
         }
         let Head { version: end, hash, .. } = self.head;
-        let newest = witnesses.iter().max_by_key(|seen| seen.version).filter(|seen| seen.version > end);
-        let other = |seen: &&Witness| seen.version == end && end > 0 && !hash.as_bytes().starts_with(&seen.hash);
+        let newest =
+            witnesses.iter().max_by_key(|seen| seen.version).filter(|seen| seen.version > end);
+        let other = |seen: &&Witness| {
+            seen.version == end && end > 0 && !hash.as_bytes().starts_with(&seen.hash)
+        };
         let found = match (newest, witnesses.iter().find(other)) {
-            (Some(newest), _) => (end + 1, Damage::End { seen: newest.version, by: newest.name.clone() }),
+            (Some(newest), _) => {
+                (end + 1, Damage::End { seen: newest.version, by: newest.name.clone() })
+            }
             (None, Some(other)) => (end, Damage::OtherSeen { by: other.name.clone() }),
             (None, None) => return,
         };

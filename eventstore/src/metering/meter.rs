@@ -32,7 +32,10 @@ impl UsageScope {
     }
 
     /// Runs the work in this scope.
-    pub(crate) fn run<T>(self: Arc<Self>, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    pub(crate) fn run<T>(
+        self: Arc<Self>,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = T> {
         CURRENT.scope(self, work)
     }
 
@@ -111,7 +114,10 @@ impl Intercept for Meter {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let bytes = context.response().body().bytes().map_or(0, <[u8]>::len);
-        record(Usage { bytes_received: u64::try_from(bytes).unwrap_or(u64::MAX), ..Usage::default() });
+        record(Usage {
+            bytes_received: u64::try_from(bytes).unwrap_or(u64::MAX),
+            ..Usage::default()
+        });
         Ok(())
     }
 }

@@ -43,7 +43,8 @@ impl EventStore {
             return work.await;
         }
         let (scope, report) = (UsageScope::nested(), OperationReport::outcome("abandoned"));
-        let mut operation = Operation { name, table: &self.table, stream, scope: scope.clone(), report };
+        let mut operation =
+            Operation { name, table: &self.table, stream, scope: scope.clone(), report };
         let ended = scope.run(work).await;
         operation.report = match &ended {
             Ok(answer) => OperationReport::from(answer),
@@ -55,7 +56,8 @@ impl EventStore {
 
 impl Drop for Operation<'_> {
     fn drop(&mut self) {
-        let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = self.scope.sum();
+        let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } =
+            self.scope.sum();
         let OperationReport { outcome, version, commits, events } = self.report;
         tracing::debug!(
             target: TARGET,

@@ -66,7 +66,8 @@ impl<E: Serialize> EventCodec<E> {
 impl<E: DeserializeOwned> EventCodec<E> {
     /// Whether the type can be read, at least in some schema version.
     pub fn knows(&self, event_type: &str) -> bool {
-        self.upcasters.iter().any(|upcaster| upcaster.event_type == event_type) || knows::<E>(event_type)
+        self.upcasters.iter().any(|upcaster| upcaster.event_type == event_type)
+            || knows::<E>(event_type)
     }
 
     /// Decodes a stored event, upcasting it if it is of an older schema. Data of the newest schema
@@ -79,7 +80,11 @@ impl<E: DeserializeOwned> EventCodec<E> {
             None => untag(&event.event_type, &*event.data),
             Some(Lifted { event_type, data }) => untag(event_type, data),
         });
-        decoded.map_err(|source| CodecError { event_type: event.event_type.clone(), schema: event.schema, source })
+        decoded.map_err(|source| CodecError {
+            event_type: event.event_type.clone(),
+            schema: event.schema,
+            source,
+        })
     }
 }
 
@@ -105,7 +110,9 @@ fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
 ) -> Result<E, Untranslatable> {
     let tagged = Untagged { event_type: Some(event_type), data: Some(data) };
     let event = E::deserialize(MapAccessDeserializer::new(tagged));
-    event.map_err(|error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType })
+    event.map_err(
+        |error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType },
+    )
 }
 
 /// Whether the enum has a variant for the type. Serde gets the type alone and reports an unknown
@@ -137,7 +144,10 @@ impl serde::de::Error for ProbeError {
 impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagged<'_, D> {
     type Error = serde_json::Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> serde_json::Result<Option<K::Value>> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> serde_json::Result<Option<K::Value>> {
         let key = match (self.event_type, &self.data) {
             (Some(_), _) => "type",
             (None, Some(_)) => "data",
@@ -146,7 +156,10 @@ impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagg
         seed.deserialize(key.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> serde_json::Result<V::Value> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> serde_json::Result<V::Value> {
         match (self.event_type.take(), self.data.take()) {
             (Some(event_type), data) => {
                 self.data = data;

@@ -30,7 +30,11 @@ pub(crate) struct Lifted {
 }
 
 /// The step for this schema version, if it is not the newest.
-pub(crate) fn step<'a>(upcasters: &'a [Upcaster], event_type: &str, schema: u32) -> Option<&'a Upcaster> {
+pub(crate) fn step<'a>(
+    upcasters: &'a [Upcaster],
+    event_type: &str,
+    schema: u32,
+) -> Option<&'a Upcaster> {
     upcasters.iter().find(|upcaster| upcaster.event_type == event_type && upcaster.schema == schema)
 }
 
@@ -41,7 +45,10 @@ pub(crate) fn newest(upcasters: &[Upcaster], event_type: &str) -> u32 {
 }
 
 /// Upcasts an event to its newest schema. None if it is already there; its data is not parsed then.
-pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Lifted>, Untranslatable> {
+pub(crate) fn lift(
+    upcasters: &[Upcaster],
+    event: &NewEvent,
+) -> Result<Option<Lifted>, Untranslatable> {
     let Some(first) = step(upcasters, &event.event_type, event.schema) else {
         return check_newest(upcasters, &event.event_type, event.schema).map(|()| None);
     };
@@ -49,19 +56,25 @@ pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Li
     let mut upcaster = first;
     loop {
         let Upcaster { event_type, schema, becomes, lift } = *upcaster;
-        data = lift(data).map_err(|source| Untranslatable::Upcaster { event_type, schema, source })?;
+        data =
+            lift(data).map_err(|source| Untranslatable::Upcaster { event_type, schema, source })?;
         let schema = schema.saturating_add(1);
         match step(upcasters, becomes, schema) {
             Some(next) => upcaster = next,
             None => {
-                return check_newest(upcasters, becomes, schema).map(|()| Some(Lifted { event_type: becomes, data }));
+                return check_newest(upcasters, becomes, schema)
+                    .map(|()| Some(Lifted { event_type: becomes, data }));
             }
         }
     }
 }
 
 /// Whether the schema version, for which there is no step, is the newest of its type.
-fn check_newest(upcasters: &[Upcaster], event_type: &str, schema: u32) -> Result<(), Untranslatable> {
+fn check_newest(
+    upcasters: &[Upcaster],
+    event_type: &str,
+    schema: u32,
+) -> Result<(), Untranslatable> {
     let newest = newest(upcasters, event_type);
     match schema {
         0 => Err(Untranslatable::SchemaZero),
@@ -102,12 +115,20 @@ mod specs {
     }
 
     fn stored(event_type: &str, schema: u32, data: &str) -> NewEvent {
-        NewEvent { event_type: event_type.into(), schema, data: RawValue::from_string(data.into()).unwrap() }
+        NewEvent {
+            event_type: event_type.into(),
+            schema,
+            data: RawValue::from_string(data.into()).unwrap(),
+        }
     }
 
     fn fails(codec: &EventCodec<Told>, event: &NewEvent) -> Untranslatable {
         let CodecError { event_type, schema, source } = codec.decode(event).unwrap_err();
-        assert_eq!((event_type, schema), (event.event_type.clone(), event.schema), "the error names what was stored");
+        assert_eq!(
+            (event_type, schema),
+            (event.event_type.clone(), event.schema),
+            "the error names what was stored"
+        );
         source
     }
 
@@ -127,7 +148,10 @@ mod specs {
     #[test]
     fn the_list_says_which_schema_is_written() {
         let written = CODEC.encode(&Told::Weighed { grams: 1 }).unwrap();
-        assert_eq!((written.event_type.as_str(), written.schema, written.data.get()), ("Weighed", 4, r#"{"grams":1}"#));
+        assert_eq!(
+            (written.event_type.as_str(), written.schema, written.data.get()),
+            ("Weighed", 4, r#"{"grams":1}"#)
+        );
         assert_eq!(CODEC.encode(&Told::Sorted {}).unwrap().schema, 1);
     }
 
@@ -143,9 +167,18 @@ mod specs {
 
     #[test]
     fn a_newer_schema_or_none_is_not_read() {
-        assert!(matches!(fails(&CODEC, &stored("Weighed", 5, "{}")), Untranslatable::Newer { newest: 4 }));
-        assert!(matches!(fails(&CODEC, &stored("Measured", 3, "{}")), Untranslatable::Newer { newest: 2 }));
-        assert!(matches!(fails(&CODEC, &stored("Unheard", 2, "{}")), Untranslatable::Newer { newest: 1 }));
+        assert!(matches!(
+            fails(&CODEC, &stored("Weighed", 5, "{}")),
+            Untranslatable::Newer { newest: 4 }
+        ));
+        assert!(matches!(
+            fails(&CODEC, &stored("Measured", 3, "{}")),
+            Untranslatable::Newer { newest: 2 }
+        ));
+        assert!(matches!(
+            fails(&CODEC, &stored("Unheard", 2, "{}")),
+            Untranslatable::Newer { newest: 1 }
+        ));
         assert!(matches!(fails(&CODEC, &stored("Weighed", 0, "{}")), Untranslatable::SchemaZero));
         assert!(matches!(fails(&CODEC, &stored("Unheard", 0, "{}")), Untranslatable::SchemaZero));
     }
@@ -158,7 +191,10 @@ mod specs {
         ]);
         for schema in [1, 2] {
             let error = fails(&GAP, &stored("Weighed", schema, r#"{"grams":1}"#));
-            assert_eq!(error.to_string(), r#"no upcaster lifts "Weighed" from schema 2, but 4 is the newest"#);
+            assert_eq!(
+                error.to_string(),
+                r#"no upcaster lifts "Weighed" from schema 2, but 4 is the newest"#
+            );
         }
     }
 
@@ -180,10 +216,17 @@ mod specs {
 
     #[test]
     fn an_old_name_is_not_written_again() {
-        const RENAMED: EventCodec<Told> =
-            EventCodec::new(&[Upcaster { event_type: "Sorted", schema: 1, becomes: "Weighed", lift: Ok }]);
+        const RENAMED: EventCodec<Told> = EventCodec::new(&[Upcaster {
+            event_type: "Sorted",
+            schema: 1,
+            becomes: "Weighed",
+            lift: Ok,
+        }]);
         let CodecError { event_type, source, .. } = RENAMED.encode(&Told::Sorted {}).unwrap_err();
-        assert!(event_type == "Sorted" && matches!(source, Untranslatable::Renamed { becomes: "Weighed" }));
+        assert!(
+            event_type == "Sorted"
+                && matches!(source, Untranslatable::Renamed { becomes: "Weighed" })
+        );
     }
 
     #[test]

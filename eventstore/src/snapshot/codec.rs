@@ -26,7 +26,11 @@ impl<S> Clone for SnapshotCodec<S> {
 impl<S: Serialize + DeserializeOwned> SnapshotCodec<S> {
     /// A codec that uses serde.
     pub const fn json(shape: &'static str) -> Self {
-        Self { shape, encode: |state| serde_json::to_string(state), decode: |text| serde_json::from_str(text) }
+        Self {
+            shape,
+            encode: |state| serde_json::to_string(state),
+            decode: |text| serde_json::from_str(text),
+        }
     }
 }
 

@@ -27,7 +27,8 @@ impl SnapshotDebt {
 
     /// A large snapshot waits until as many bytes were written since.
     pub(crate) fn is_due(&self, options: &HandlerOptions) -> bool {
-        let much = self.batches >= options.snapshot_after_batches || self.bytes >= options.snapshot_after_bytes;
+        let much = self.batches >= options.snapshot_after_batches
+            || self.bytes >= options.snapshot_after_bytes;
         self.replace || much && self.bytes >= self.snapshot_bytes
     }
 }
@@ -37,7 +38,11 @@ mod tests {
     use super::*;
 
     fn options() -> HandlerOptions {
-        HandlerOptions { snapshot_after_batches: 3, snapshot_after_bytes: 100, ..HandlerOptions::default() }
+        HandlerOptions {
+            snapshot_after_batches: 3,
+            snapshot_after_bytes: 100,
+            ..HandlerOptions::default()
+        }
     }
 
     #[test]

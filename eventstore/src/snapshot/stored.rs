@@ -53,14 +53,18 @@ impl Snapshot {
         if number(item, FORMAT_NAME)? != FORMAT {
             return None;
         }
-        let body: SnapshotBody = serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
+        let body: SnapshotBody =
+            serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
         let usable = body.ids.is_valid_at(as_of);
-        usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
+        usable.then(|| {
+            Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) })
+        })?
     }
 
     /// The item; none if it is too large.
     pub(super) fn to_item(&self) -> Option<Item> {
-        let json = serde_json::to_string(&self.body).ok().filter(|json| json.len() <= MAX_BATCH_BYTES)?;
+        let json =
+            serde_json::to_string(&self.body).ok().filter(|json| json.len() <= MAX_BATCH_BYTES)?;
         let number = |number: u64| AttributeValue::N(number.to_string());
         let mut item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.head.stream.to_string())),

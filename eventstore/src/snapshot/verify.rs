@@ -57,16 +57,26 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     ///
     /// # Errors
     /// [`StreamLoadError`].
-    pub async fn verify_snapshot(&self, stream: &StreamId) -> Result<SnapshotVerification, StreamLoadError> {
+    pub async fn verify_snapshot(
+        &self,
+        stream: &StreamId,
+    ) -> Result<SnapshotVerification, StreamLoadError> {
         let loader = &self.cache.loader;
         loader.store.reported("verify_snapshot", Some(stream), loader.verify_snapshot(stream)).await
     }
 }
 
 impl<S: Clone, E> StreamLoader<S, E> {
-    async fn verify_snapshot(&self, stream: &StreamId) -> Result<SnapshotVerification, StreamLoadError> {
-        let Some(item) = self.snapshot_item(stream).await? else { return Ok(SnapshotVerification::Absent) };
-        let Some((snapshot, _)) = self.usable(stream, &item) else { return Ok(SnapshotVerification::Ignored) };
+    async fn verify_snapshot(
+        &self,
+        stream: &StreamId,
+    ) -> Result<SnapshotVerification, StreamLoadError> {
+        let Some(item) = self.snapshot_item(stream).await? else {
+            return Ok(SnapshotVerification::Absent);
+        };
+        let Some((snapshot, _)) = self.usable(stream, &item) else {
+            return Ok(SnapshotVerification::Ignored);
+        };
         let version = snapshot.head.version;
         Ok(match self.difference(&snapshot).await? {
             None => SnapshotVerification::Equal { version },
@@ -80,7 +90,10 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Ok(self.store.query(&query, None).await?.items.into_iter().next())
     }
 
-    async fn difference(&self, snapshot: &Snapshot) -> Result<Option<SnapshotDifference>, StreamLoadError> {
+    async fn difference(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Result<Option<SnapshotDifference>, StreamLoadError> {
         let Snapshot { head, body, .. } = snapshot;
         let (mut folded, mut admits_all) = (self.empty(&head.stream), true);
         while folded.head.version < head.version {
@@ -89,11 +102,13 @@ impl<S: Clone, E> StreamLoader<S, E> {
                 break;
             }
             for batch in page.batches.iter().take_while(|batch| batch.version() <= head.version) {
-                admits_all &= batch.commits.iter().all(|commit| body.ids.may_have(&head.stream, commit));
+                admits_all &=
+                    batch.commits.iter().all(|commit| body.ids.may_have(&head.stream, commit));
                 self.apply(&mut folded, batch)?;
             }
         }
-        let encoded = self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&folded.state).ok());
+        let encoded =
+            self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&folded.state).ok());
         let same_state = encoded.is_some_and(|state| same_json(&state, body.state.get()));
         Ok(if folded.head != *head {
             Some(SnapshotDifference::Commit)

@@ -18,9 +18,14 @@ const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
 impl EventStore {
     /// Writes the snapshot, unless a newer one is stored and `replace` is false. Returns its size
     /// in bytes.
-    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, SnapshotError> {
+    pub(crate) async fn put_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        replace: bool,
+    ) -> Result<usize, SnapshotError> {
         let stream = &snapshot.head.stream;
-        let written = self.reported("snapshot", Some(stream), self.send_snapshot(snapshot, replace)).await;
+        let written =
+            self.reported("snapshot", Some(stream), self.send_snapshot(snapshot, replace)).await;
         match &written {
             Ok(_) | Err(SnapshotError::NewerIsThere) => {}
             Err(error) => {
@@ -38,7 +43,9 @@ impl EventStore {
         snapshots: &[(Snapshot, bool)],
         work: impl Future<Output = T>,
     ) -> (T, Vec<Option<usize>>) {
-        let puts = join_all(snapshots.iter().map(|(snapshot, replace)| self.put_snapshot(snapshot, *replace)));
+        let puts = join_all(
+            snapshots.iter().map(|(snapshot, replace)| self.put_snapshot(snapshot, *replace)),
+        );
         tokio::pin!(work, puts);
         let mut written = None;
         let done = tokio::select! {
@@ -55,7 +62,11 @@ impl EventStore {
         (done, written.unwrap_or_default().into_iter().map(Result::ok).collect())
     }
 
-    async fn send_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, SnapshotError> {
+    async fn send_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        replace: bool,
+    ) -> Result<usize, SnapshotError> {
         let item = snapshot.to_item().ok_or(SnapshotError::TooLarge)?;
         let (bytes, kilobytes) = (item_bytes(&item), kilobytes(&item));
         let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item));
@@ -64,13 +75,20 @@ impl EventStore {
                 .condition_expression("attribute_not_exists(#stream) OR #as_of < :as_of")
                 .expression_attribute_names("#stream", STREAM_ID)
                 .expression_attribute_names("#as_of", AS_OF)
-                .expression_attribute_values(":as_of", AttributeValue::N(snapshot.head.version.to_string()));
+                .expression_attribute_values(
+                    ":as_of",
+                    AttributeValue::N(snapshot.head.version.to_string()),
+                );
         }
         let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let (answer, _) = meter::request(put.send(), |answer| put_units(answer, kilobytes)).await;
         match answer {
             Ok(_) => Ok(bytes),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
                 Err(SnapshotError::NewerIsThere)
             }
             Err(error) => Err(classify(error, &self.table).into()),

@@ -32,11 +32,23 @@ impl CommandMetadata {
     ///
     /// # Errors
     /// When the command cannot be written as JSON.
-    pub fn new<C: Serialize>(command_id: Id, actor: Id, command: &C) -> Result<Self, serde_json::Error> {
+    pub fn new<C: Serialize>(
+        command_id: Id,
+        actor: Id,
+        command: &C,
+    ) -> Result<Self, serde_json::Error> {
         let json = serde_json_canonicalizer::to_string(command)?;
-        let fingerprint = Fingerprint::of(&[COMMAND_JSON, actor.as_str().as_bytes(), json.as_bytes()]);
+        let fingerprint =
+            Fingerprint::of(&[COMMAND_JSON, actor.as_str().as_bytes(), json.as_bytes()]);
         let correlation_id = command_id.clone();
-        Ok(Self { command_id, fingerprint, correlation_id, causation_id: None, actor, trace_parent: None })
+        Ok(Self {
+            command_id,
+            fingerprint,
+            correlation_id,
+            causation_id: None,
+            actor,
+            trace_parent: None,
+        })
     }
 
     /// Whether the recorded metadata is of this same command. The system derives its ids from the
@@ -58,7 +70,9 @@ mod tests {
     fn a_commands_fingerprint_is_of_its_canonical_json_and_its_actor() {
         let of = |actor: &str, json: &str| {
             let command: serde_json::Value = serde_json::from_str(json).unwrap();
-            let metadata = CommandMetadata::new(Id::new("c-1").unwrap(), Id::new(actor).unwrap(), &command).unwrap();
+            let metadata =
+                CommandMetadata::new(Id::new("c-1").unwrap(), Id::new(actor).unwrap(), &command)
+                    .unwrap();
             assert_eq!(metadata.correlation_id, metadata.command_id);
             metadata.fingerprint.to_string()
         };

@@ -102,7 +102,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn event(data: &str) -> NewEvent {
-        NewEvent { event_type: "Noted".into(), schema: 1, data: RawValue::from_string(data.into()).unwrap() }
+        NewEvent {
+            event_type: "Noted".into(),
+            schema: 1,
+            data: RawValue::from_string(data.into()).unwrap(),
+        }
     }
 
     pub(crate) fn stream() -> StreamId {
@@ -110,7 +114,15 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn commit(command: &str, version: u64, data: &[&str], previous: &Hash) -> Commit {
-        let new = NewCommit { metadata: metadata(command), events: data.iter().map(|data| event(data)).collect() };
-        Commit::chain(new, version, DateTime::from_timestamp_millis(1_790_000_000_123).unwrap(), previous)
+        let new = NewCommit {
+            metadata: metadata(command),
+            events: data.iter().map(|data| event(data)).collect(),
+        };
+        Commit::chain(
+            new,
+            version,
+            DateTime::from_timestamp_millis(1_790_000_000_123).unwrap(),
+            previous,
+        )
     }
 }

@@ -60,10 +60,14 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-fn read_base64<'de, D: Deserializer<'de>, const BYTES: usize>(deserializer: D) -> Result<[u8; BYTES], D::Error> {
+fn read_base64<'de, D: Deserializer<'de>, const BYTES: usize>(
+    deserializer: D,
+) -> Result<[u8; BYTES], D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
     let bytes = from_base64(&text).and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| serde::de::Error::custom(format_args!("must be {BYTES} bytes in base64url without padding")))
+    bytes.ok_or_else(|| {
+        serde::de::Error::custom(format_args!("must be {BYTES} bytes in base64url without padding"))
+    })
 }
 
 impl Serialize for Hash {
@@ -149,7 +153,9 @@ impl TryFrom<String> for Hash {
     type Error = InvalidHash;
 
     fn try_from(text: String) -> Result<Self, InvalidHash> {
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if text.len() != 64
+            || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return Err(InvalidHash);
         }
         let mut bytes = [0; 32];
@@ -189,7 +195,13 @@ mod tests {
         assert_eq!(serde_json::to_string(&fingerprint).unwrap(), print_json);
         assert_eq!(serde_json::from_str::<Hash>(hash_json).unwrap(), hash);
         assert_eq!(serde_json::from_str::<Fingerprint>(print_json).unwrap(), fingerprint);
-        for wrong in ["", "Oxlv1JB77fUcMJDpg18vfB", "Oxlv1JB77fUcMJDpg18vfA==", "Oxlv1/B77fUcMJDpg18vfA", "Oxlv1JB7"] {
+        for wrong in [
+            "",
+            "Oxlv1JB77fUcMJDpg18vfB",
+            "Oxlv1JB77fUcMJDpg18vfA==",
+            "Oxlv1/B77fUcMJDpg18vfA",
+            "Oxlv1JB7",
+        ] {
             let json = format!("\"{wrong}\"");
             assert!(serde_json::from_str::<Fingerprint>(&json).is_err(), "{wrong}");
             assert!(serde_json::from_str::<Hash>(&json).is_err(), "{wrong}");
@@ -205,6 +217,9 @@ mod tests {
     #[test]
     fn the_bytes_are_those_that_any_other_tool_computes() {
         // printf '\0\0\0\0\0\0\0\1a' | sha256sum
-        assert_eq!(Hash::of(&[b"a"]).to_string(), "3b196fd4907bedf51c3090e9835f2f7cb61e7ee1b2299ea3b8fed9b4183a822a");
+        assert_eq!(
+            Hash::of(&[b"a"]).to_string(),
+            "3b196fd4907bedf51c3090e9835f2f7cb61e7ee1b2299ea3b8fed9b4183a822a"
+        );
     }
 }

@@ -3,14 +3,20 @@
 use super::commit::number;
 use super::hash::Hasher;
 use crate::{
-    Batch, CommandMetadata, Commit, CorruptStream, Damage, Event, Hash, Head, Id, NewCommit, NewEvent, StreamId,
+    Batch, CommandMetadata, Commit, CorruptStream, Damage, Event, Hash, Head, Id, NewCommit,
+    NewEvent, StreamId,
 };
 use chrono::{DateTime, Utc};
 
 impl Commit {
     /// Appends a new commit to the chain, after `previous`: the hash of the commit before, or
     /// [`genesis`].
-    pub(crate) fn chain(new: NewCommit, version: u64, recorded_at: DateTime<Utc>, previous: &Hash) -> Self {
+    pub(crate) fn chain(
+        new: NewCommit,
+        version: u64,
+        recorded_at: DateTime<Utc>,
+        previous: &Hash,
+    ) -> Self {
         let events = number(new.events, version);
         let hash = chain_hash(previous, version, &new.metadata, recorded_at, &events);
         Self { version, metadata: new.metadata, recorded_at, events, hash }
@@ -19,14 +25,16 @@ impl Commit {
     /// Whether the commit was written after `previous`: the hash of the commit before, or that of
     /// [`Head::empty`](crate::Head::empty) for the first commit.
     pub fn follows(&self, previous: &Hash) -> bool {
-        chain_hash(previous, self.version, &self.metadata, self.recorded_at, &self.events) == self.hash
+        chain_hash(previous, self.version, &self.metadata, self.recorded_at, &self.events)
+            == self.hash
     }
 }
 
 impl Head {
     /// The head after the commit, which must be the next one.
     pub(crate) fn then(&self, commit: &Commit) -> Result<Self, CorruptStream> {
-        let damaged = |version, damage| CorruptStream { stream: self.stream.to_string(), version, damage };
+        let damaged =
+            |version, damage| CorruptStream { stream: self.stream.to_string(), version, damage };
         let (expected, found) = (self.version + 1, commit.version);
         if found > expected {
             return Err(damaged(expected, Damage::Hole { found }));

@@ -53,6 +53,9 @@ impl Head {
 
     /// The head after the last commit of the batch, unchecked.
     pub(crate) fn of(batch: &Batch) -> Self {
-        batch.commits.last().map_or_else(|| Self::empty(&batch.stream), |commit| Self::after(&batch.stream, commit))
+        batch
+            .commits
+            .last()
+            .map_or_else(|| Self::empty(&batch.stream), |commit| Self::after(&batch.stream, commit))
     }
 }

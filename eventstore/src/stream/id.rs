@@ -38,7 +38,9 @@ impl Id {
     /// to `~`.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
         let text = text.into();
-        let fits = !text.is_empty() && text.len() <= MAX_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = !text.is_empty()
+            && text.len() <= MAX_ID_CHARS
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(text)) } else { Err(InvalidId) }
     }
 
@@ -125,12 +127,21 @@ mod tests {
     fn two_forms_of_a_uuid_of_version_7_have_a_time() {
         let process = Id::of_process(Uuid::parse_str(V7).unwrap());
         assert_eq!(process.as_str(), format!("~process:{V7}"));
-        assert!(process.is_of_system() && Id::new("~").unwrap().is_of_system() && !Id::new(V7).unwrap().is_of_system());
-        for form in [V7, &V7.to_uppercase(), "0190D6A8-5c1e-7CC0-b4d0-3f1f5a3c9a10", process.as_str()] {
+        assert!(
+            process.is_of_system()
+                && Id::new("~").unwrap().is_of_system()
+                && !Id::new(V7).unwrap().is_of_system()
+        );
+        for form in
+            [V7, &V7.to_uppercase(), "0190D6A8-5c1e-7CC0-b4d0-3f1f5a3c9a10", process.as_str()]
+        {
             assert_eq!(time_ms(form), Some(0x0190_d6a8_5c1e), "{form}");
         }
         for variant in ['8', '9', 'a', 'b'] {
-            assert_eq!(time_ms(&V7.replace("-b4", &format!("-{variant}4"))), Some(0x0190_d6a8_5c1e));
+            assert_eq!(
+                time_ms(&V7.replace("-b4", &format!("-{variant}4"))),
+                Some(0x0190_d6a8_5c1e)
+            );
         }
     }
 

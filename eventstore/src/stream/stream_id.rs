@@ -48,7 +48,9 @@ impl StreamId {
             return Err(InvalidStreamId::NoKey);
         }
         let letter_first = category.starts_with(|c: char| c.is_ascii_lowercase());
-        if !letter_first || !category.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        if !letter_first
+            || !category.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        {
             return Err(InvalidStreamId::Category);
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -31,7 +31,10 @@ impl<S, E> Default for AddressedStreams<'_, S, E> {
 
 impl<'a, S: Clone, E> AddressedStreams<'a, S, E> {
     /// Takes cached streams from the cache and reads the others.
-    pub(crate) async fn new<R>(cache: &'a StreamCache<S, E, R>, streams: &[StreamId]) -> Result<Self, StreamLoadError> {
+    pub(crate) async fn new<R>(
+        cache: &'a StreamCache<S, E, R>,
+        streams: &[StreamId],
+    ) -> Result<Self, StreamLoadError> {
         let loads = streams.iter().map(|stream| AddressedStream::load(cache, stream));
         let (streams, read): (Vec<_>, Vec<_>) = try_join_all(loads).await?.into_iter().unzip();
         Ok(Self { streams, read: read.into_iter().flatten().collect() })
@@ -65,16 +68,24 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
     }
 
     /// Reads what follows the head.
-    pub(crate) async fn read(&mut self, consistency: Consistency) -> Result<Vec<Batch>, StreamLoadError> {
+    pub(crate) async fn read(
+        &mut self,
+        consistency: Consistency,
+    ) -> Result<Vec<Batch>, StreamLoadError> {
         let empty = self.loader.empty(self.stream());
-        let loaded = self.loader.load(std::mem::replace(&mut self.cached, empty), consistency).await?;
+        let loaded =
+            self.loader.load(std::mem::replace(&mut self.cached, empty), consistency).await?;
         self.cached = loaded.cached;
         Ok(loaded.folded)
     }
 
     /// Applies the batch if it is the next one of this stream.
     pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(), StreamLoadError> {
-        if *self.stream() == batch.stream { self.loader.apply(&mut self.cached, batch) } else { Ok(()) }
+        if *self.stream() == batch.stream {
+            self.loader.apply(&mut self.cached, batch)
+        } else {
+            Ok(())
+        }
     }
 
     /// Marks the batch as compared with the command.
@@ -85,10 +96,14 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
     }
 
     /// Looks for the command among the commits that were not compared with it.
-    pub(crate) async fn look_up(&mut self, command: &Id) -> Result<Option<(StreamId, Commit)>, ReadError> {
+    pub(crate) async fn look_up(
+        &mut self,
+        command: &Id,
+    ) -> Result<Option<(StreamId, Commit)>, ReadError> {
         let (stream, down_to) = (self.cached.head.stream(), self.compared_to);
         let lookup = self.cached.ids.look_up(stream, command).after(down_to);
-        let found = self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to }).await?;
+        let found =
+            self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to }).await?;
         self.compared_to = self.cached.head.version();
         Ok(found.map(|commit| (self.stream().clone(), commit)))
     }

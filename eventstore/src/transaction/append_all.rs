@@ -7,7 +7,9 @@ use crate::log::append::refuse_types_of_store;
 use crate::metering::meter;
 use crate::{CommandMetadata, EventStore, Head, ReadError, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
+use aws_sdk_dynamodb::operation::transact_write_items::{
+    TransactWriteItemsError, TransactWriteItemsOutput,
+};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
@@ -51,7 +53,8 @@ impl EventStore {
         if parts.is_empty() {
             return Err(AppendAllError::NoStream);
         }
-        refuse_types_of_store(parts.iter().flat_map(|part| &part.events)).map_err(AppendAllError::TypeOfStore)?;
+        refuse_types_of_store(parts.iter().flat_map(|part| &part.events))
+            .map_err(AppendAllError::TypeOfStore)?;
         self.transact(metadata, parts, unmoved).await
     }
 
@@ -76,7 +79,8 @@ impl EventStore {
         if let Err(error) = self.check_time(&metadata.command_id, now) {
             // The clock may have been set back since this command was recorded, so look for it
             // before refusing it.
-            let heads: Vec<Head> = parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
+            let heads: Vec<Head> =
+                parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
             let unmoved = self.send_parts(now, metadata, Vec::new(), &heads).await?;
             return if unmoved.repeated { Ok(unmoved) } else { Err(error.into()) };
         }
@@ -106,7 +110,9 @@ impl EventStore {
         error: SdkError<TransactWriteItemsError>,
         usage: Usage,
     ) -> Result<AppendedAll, AppendAllError> {
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+            error.as_service_error()
+        else {
             return Err(classify(error, &self.table).into());
         };
         let reasons = canceled.cancellation_reasons();
@@ -116,9 +122,13 @@ impl EventStore {
                 let streams: Vec<StreamId> = transaction.streams().cloned().collect();
                 self.recorded(&streams, &transaction.metadata, found, usage).await
             }
-            Cancellation::IdReused => Err(AppendAllError::CommandIdReused(transaction.metadata.command_id)),
+            Cancellation::IdReused => {
+                Err(AppendAllError::CommandIdReused(transaction.metadata.command_id))
+            }
             Cancellation::Conflict(winners) => Err(AppendAllError::Conflict { winners, usage }),
-            Cancellation::TransactionConflict(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
+            Cancellation::TransactionConflict(streams) => {
+                Err(AppendAllError::TransactionConflict { streams, usage })
+            }
             Cancellation::Throttled => Err(StoreError::Throttled(Arc::new(error)).into()),
             Cancellation::Unknown => Err(StoreError::Rejected(Arc::new(error)).into()),
         }
@@ -137,10 +147,14 @@ impl EventStore {
         let missing = streams.iter().filter(|stream| !known(stream));
         let find = |stream| async move {
             let commit = self.find_recorded(stream, &metadata.command_id).await?;
-            Ok(commit.filter(|commit| is_of(commit, metadata)).map(|commit| AppendedPart::new(stream, commit)))
+            Ok(commit
+                .filter(|commit| is_of(commit, metadata))
+                .map(|commit| AppendedPart::new(stream, commit)))
         };
         let (read, cost) = meter::measure(try_join_all(missing.map(find))).await;
-        found.extend(read.map_err(|error: ReadError| AppendAllError::from(error))?.into_iter().flatten());
+        found.extend(
+            read.map_err(|error: ReadError| AppendAllError::from(error))?.into_iter().flatten(),
+        );
         usage += cost;
         found.sort_by_key(|part| streams.iter().position(|stream| *stream == part.head.stream));
         Ok(AppendedAll { parts: found, repeated: true, usage })

@@ -10,7 +10,10 @@ use crate::command::backoff::pause;
 use crate::command::stream_cache::StreamCache;
 use crate::command::stream_loader::StreamLoadError;
 use crate::snapshot::stored::Snapshot;
-use crate::{Batch, CodecError, CommandMetadata, Commit, Consistency, EventStore, Head, NewEvent, StreamId, Usage};
+use crate::{
+    Batch, CodecError, CommandMetadata, Commit, Consistency, EventStore, Head, NewEvent, StreamId,
+    Usage,
+};
 use futures::future::{try_join, try_join_all};
 
 /// After this many lost races in a row, the loop pauses and reads the refused streams.
@@ -77,7 +80,8 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
             }
             let decided = match self.version_mismatch() {
                 Some(mismatch) => Err(mismatch),
-                None => decide(&states(&self.first), &states(&self.second)).map_err(ExecuteAllError::Refused),
+                None => decide(&states(&self.first), &states(&self.second))
+                    .map_err(ExecuteAllError::Refused),
             };
             let decision = decided.as_ref().unwrap_or(&empty);
             let refused = match self.append(decision).await? {
@@ -99,7 +103,10 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     }
 
     fn heads(&self) -> impl Iterator<Item = &Head> {
-        self.first.iter().map(AddressedStream::head).chain(self.second.iter().map(AddressedStream::head))
+        self.first
+            .iter()
+            .map(AddressedStream::head)
+            .chain(self.second.iter().map(AddressedStream::head))
     }
 
     /// The first stream that is not at the expected version.
@@ -113,7 +120,8 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
 
     /// Reads, strongly consistent, what follows the heads of the streams.
     async fn read(&mut self, streams: &[StreamId]) -> Result<(), StreamLoadError> {
-        let (first, second) = try_join(read(&mut self.first, streams), read(&mut self.second, streams)).await?;
+        let (first, second) =
+            try_join(read(&mut self.first, streams), read(&mut self.second, streams)).await?;
         self.compare(first.iter().chain(&second).flatten());
         Ok(())
     }
@@ -172,7 +180,12 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     async fn recorded<X>(self) -> Result<MultiStreamResult, ExecuteAllError<X>> {
         let Self { store, request, bound, found, lost_races, .. } = self;
         let recorded = store.recorded(&request.streams, &bound, found, Usage::default()).await?;
-        Ok(MultiStreamResult { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
+        Ok(MultiStreamResult {
+            parts: recorded.parts,
+            replayed: true,
+            lost_races,
+            usage: Usage::default(),
+        })
     }
 
     /// Appends the decision, and writes due snapshots concurrently. The inner error may be a lost
@@ -195,14 +208,19 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     }
 
     /// The parts to append, and the heads of the streams without events.
-    fn parts<X>(&self, decision: &StreamDecision<E, F>) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
+    fn parts<X>(
+        &self,
+        decision: &StreamDecision<E, F>,
+    ) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
         let decided = decision.first.len() + decision.second.len();
         let addressed = self.first.len() + self.second.len();
         if decided != 0 && decided != addressed {
             return Err(ExecuteAllError::Misshapen { decided, addressed });
         }
         let (mut parts, mut unmoved) = (Vec::new(), Vec::new());
-        for (head, events) in encoded(&self.first, &decision.first).chain(encoded(&self.second, &decision.second)) {
+        for (head, events) in
+            encoded(&self.first, &decision.first).chain(encoded(&self.second, &decision.second))
+        {
             match events? {
                 events if events.is_empty() => unmoved.push(head),
                 events => parts.push(Part { head, events }),
@@ -216,7 +234,10 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     }
 
     /// Applies the batches that a refused append returned, and names the streams that refused it.
-    fn take_winners<X>(&mut self, error: AppendAllError) -> Result<Vec<StreamId>, ExecuteAllError<X>> {
+    fn take_winners<X>(
+        &mut self,
+        error: AppendAllError,
+    ) -> Result<Vec<StreamId>, ExecuteAllError<X>> {
         self.lost_races += 1;
         if let AppendAllError::Conflict { winners, .. } = error {
             self.apply(&winners)?;
@@ -248,7 +269,10 @@ fn encoded<S: Clone, E>(
     decided: &[Vec<E>],
 ) -> impl Iterator<Item = (Head, Result<Vec<NewEvent>, CodecError>)> {
     let decided = decided.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-    streams.iter().zip(decided).map(|(stream, events)| (stream.head().clone(), stream.encode(events)))
+    streams
+        .iter()
+        .zip(decided)
+        .map(|(stream, events)| (stream.head().clone(), stream.encode(events)))
 }
 
 /// Reads the named streams.
@@ -261,15 +285,24 @@ async fn read<S: Clone, E>(
 }
 
 /// The due snapshots of the streams that are written to.
-fn due_snapshots<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>]) -> Vec<(Snapshot, bool)> {
+fn due_snapshots<S: Clone, E>(
+    streams: &mut [AddressedStream<'_, S, E>],
+    decided: &[Vec<E>],
+) -> Vec<(Snapshot, bool)> {
     let written = streams.iter_mut().zip(decided).filter(|(_, events)| !events.is_empty());
     written.filter_map(|(stream, _)| stream.take_due_snapshot()).collect()
 }
 
 /// Applies the written commits.
-fn apply_written<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
+fn apply_written<S: Clone, E>(
+    streams: &mut [AddressedStream<'_, S, E>],
+    decided: &[Vec<E>],
+    written: &[AppendedPart],
+) {
     for (stream, events) in streams.iter_mut().zip(decided) {
-        if let Some(written) = written.iter().find(|written| written.head.stream == *stream.stream()) {
+        if let Some(written) =
+            written.iter().find(|written| written.head.stream == *stream.stream())
+        {
             stream.apply_written(events, written);
         }
     }

@@ -139,11 +139,17 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
     ) -> Result<MultiStreamResult, ExecuteAllError<R>> {
         check_streams(request.streams.iter())?;
-        let decide = |states: &[&S], _: &[&()]| Ok(StreamDecision { first: decide(states)?, second: Vec::new() });
+        let decide = |states: &[&S], _: &[&()]| {
+            Ok(StreamDecision { first: decide(states)?, second: Vec::new() })
+        };
         let handle = async {
             let loaded = AddressedStreams::new(&self.cache, &request.streams).await?;
-            let command =
-                MultiStreamCommand::new(&self.cache.loader.store, request, loaded, AddressedStreams::default());
+            let command = MultiStreamCommand::new(
+                &self.cache.loader.store,
+                request,
+                loaded,
+                AddressedStreams::default(),
+            );
             command.run(&self.cache, NO_SECOND, decide).await
         };
         let (handled, usage) = meter::measure(handle).await;
@@ -175,8 +181,11 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         }
         let PairRequest { streams, metadata, expected_versions } = request.clone();
         let [first, second] = &request.streams;
-        let request =
-            MultiStreamRequest { streams: streams.into(), metadata, expected_versions: expected_versions.into() };
+        let request = MultiStreamRequest {
+            streams: streams.into(),
+            metadata,
+            expected_versions: expected_versions.into(),
+        };
         check_streams(request.streams.iter())?;
         let decide = |first: &[&S], second: &[&T]| {
             let ([first], [second]) = (first, second) else { return Ok(StreamDecision::empty()) };

@@ -4,7 +4,8 @@ use crate::Usage;
 use crate::metering::operation_event::OperationReport;
 use crate::stream::commit::OF_STORE;
 use crate::{
-    Batch, ClockSkew, Commit, CorruptStream, Head, Id, MAX_VERSION, NewEvent, ReadError, StoreError, StreamId, TooLarge,
+    Batch, ClockSkew, Commit, CorruptStream, Head, Id, MAX_VERSION, NewEvent, ReadError,
+    StoreError, StreamId, TooLarge,
 };
 
 /// The most streams of one command (DynamoDB's limit for a transaction).
@@ -95,7 +96,9 @@ pub enum AppendAllError {
         source: TooLarge,
     },
     /// Each part fits, but not all together.
-    #[error("the commits have {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
+    #[error(
+        "the commits have {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction"
+    )]
     TotalTooLarge {
         /// The size of all items.
         bytes: usize,

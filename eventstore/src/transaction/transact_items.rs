@@ -4,12 +4,13 @@ use super::parts::{AppendAllError, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BY
 use crate::log::append::{ChainError, NO_ITEM_CONDITION, chain, kilobytes};
 use crate::log::item::{STREAM_ID, VERSION, has_write_nonce, item_bytes};
 use crate::{
-    Batch, CommandMetadata, Commit, CorruptStream, Fingerprint, Head, Item, MAX_VERSION, NewCommit, StoreError,
-    StreamId, Usage,
+    Batch, CommandMetadata, Commit, CorruptStream, Fingerprint, Head, Item, MAX_VERSION, NewCommit,
+    StoreError, StreamId, Usage,
 };
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
 };
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
@@ -62,7 +63,10 @@ impl Transaction {
         let write_nonce = fastrand::u64(..);
         let chained = parts.into_iter().map(|part| chain_part(now, &metadata, part));
         let batches = chained.collect::<Result<Vec<Batch>, _>>()?;
-        let items = batches.iter().map(|batch| to_item(batch, write_nonce)).collect::<Result<Vec<_>, _>>()?;
+        let items = batches
+            .iter()
+            .map(|batch| to_item(batch, write_nonce))
+            .collect::<Result<Vec<_>, _>>()?;
         let sizes = items.iter().map(item_bytes);
         let bytes = sizes.clone().sum();
         if bytes > MAX_TRANSACTION_BYTES {
@@ -90,37 +94,53 @@ impl Transaction {
 
     /// The most that a refusal costs: as if everything had been prepared and committed.
     pub(crate) fn cost_of_refusal(&self, reasons: &[CancellationReason]) -> Usage {
-        let there = reasons.iter().map(|reason| reason.item().map_or(0, kilobytes)).chain(std::iter::repeat(0));
-        let ours = self.item_bytes.iter().map(|bytes| u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX));
+        let there = reasons
+            .iter()
+            .map(|reason| reason.item().map_or(0, kilobytes))
+            .chain(std::iter::repeat(0));
+        let ours = self
+            .item_bytes
+            .iter()
+            .map(|bytes| u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX));
         let larger = ours.zip(there).map(|(ours, there)| there.max(ours));
         Usage::refused_write(larger.sum::<u32>() * UNITS_A_KILOBYTE)
     }
 
     /// Classifies the reasons, which are in the order of the actions. A stored item explains more
     /// than a concurrent transaction, and that more than throttling.
-    pub(crate) fn cancellation(&self, reasons: &[CancellationReason]) -> Result<Cancellation, CorruptStream> {
-        let named =
-            |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
-        let refused = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
-        let there: Vec<Item> = refused.map(|reason| reason.item.clone().unwrap_or_default()).collect();
+    pub(crate) fn cancellation(
+        &self,
+        reasons: &[CancellationReason],
+    ) -> Result<Cancellation, CorruptStream> {
+        let named = |codes: &[&str]| {
+            reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
+        };
+        let refused =
+            reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
+        let there: Vec<Item> =
+            refused.map(|reason| reason.item.clone().unwrap_or_default()).collect();
         if there.iter().any(|item| has_write_nonce(item, self.write_nonce)) {
             return Ok(Cancellation::AlreadyWritten);
         }
         if !there.is_empty() {
-            return Ok(self.classify_batches(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
+            return Ok(self
+                .classify_batches(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
         }
         let under_way = |reason: &CancellationReason| reason.code() == Some("TransactionConflict");
         let busy = self.streams().zip(reasons).filter(|(_, reason)| under_way(reason));
         let busy: Vec<StreamId> = busy.map(|(stream, _)| stream.clone()).collect();
         Ok(match busy.is_empty() {
             false => Cancellation::TransactionConflict(busy),
-            true if named(&["ThrottlingError", "ProvisionedThroughputExceeded"]) => Cancellation::Throttled,
+            true if named(&["ThrottlingError", "ProvisionedThroughputExceeded"]) => {
+                Cancellation::Throttled
+            }
             true => Cancellation::Unknown,
         })
     }
 
     fn classify_batches(&self, winners: Vec<Batch>) -> Cancellation {
-        let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.metadata)).collect();
+        let found: Vec<AppendedPart> =
+            winners.iter().filter_map(|batch| recorded_in(batch, &self.metadata)).collect();
         let mut commits = winners.iter().flat_map(|batch| &batch.commits);
         if !found.is_empty() {
             Cancellation::Recorded(found)
@@ -145,7 +165,9 @@ impl Transaction {
 }
 
 /// Checks the streams of one command: 1 to 100, each once.
-pub(crate) fn check_streams<'a>(streams: impl Iterator<Item = &'a StreamId> + Clone) -> Result<(), AppendAllError> {
+pub(crate) fn check_streams<'a>(
+    streams: impl Iterator<Item = &'a StreamId> + Clone,
+) -> Result<(), AppendAllError> {
     let (count, mut seen) = (streams.clone().count(), HashSet::new());
     match streams.clone().find(|stream| !seen.insert(*stream)) {
         _ if count == 0 => Err(AppendAllError::NoStream),
@@ -156,7 +178,10 @@ pub(crate) fn check_streams<'a>(streams: impl Iterator<Item = &'a StreamId> + Cl
 }
 
 /// The metadata with the streams under its fingerprint, in any order.
-pub(crate) fn bind<'a>(metadata: &CommandMetadata, streams: impl Iterator<Item = &'a StreamId>) -> CommandMetadata {
+pub(crate) fn bind<'a>(
+    metadata: &CommandMetadata,
+    streams: impl Iterator<Item = &'a StreamId>,
+) -> CommandMetadata {
     let mut names: Vec<&[u8]> = streams.map(|stream| stream.as_str().as_bytes()).collect();
     names.sort_unstable();
     let whole = [b"ledgerfold/streams/1".as_slice(), metadata.fingerprint.as_bytes().as_slice()];
@@ -172,7 +197,8 @@ pub(crate) fn recorded_in(batch: &Batch, metadata: &CommandMetadata) -> Option<A
 
 /// Whether the commit is of the command with this stored metadata.
 pub(crate) fn is_of(commit: &Commit, metadata: &CommandMetadata) -> bool {
-    commit.metadata.command_id == metadata.command_id && commit.metadata.fingerprint == metadata.fingerprint
+    commit.metadata.command_id == metadata.command_id
+        && commit.metadata.fingerprint == metadata.fingerprint
 }
 
 fn chain_part(
@@ -188,7 +214,9 @@ fn chain_part(
 }
 
 fn to_item(batch: &Batch, write_nonce: u64) -> Result<Item, AppendAllError> {
-    batch.to_item(write_nonce).map_err(|source| AppendAllError::TooLarge { stream: batch.stream.clone(), source })
+    batch
+        .to_item(write_nonce)
+        .map_err(|source| AppendAllError::TooLarge { stream: batch.stream.clone(), source })
 }
 
 fn put(table: &str, item: Item) -> Result<TransactWriteItem, BuildError> {
@@ -218,13 +246,18 @@ mod tests {
 
     #[test]
     fn a_command_has_one_to_a_hundred_streams_each_once() {
-        let names: Vec<_> = (0..=MAX_STREAMS).map(|n| StreamId::new(format!("note-{n}")).unwrap()).collect();
+        let names: Vec<_> =
+            (0..=MAX_STREAMS).map(|n| StreamId::new(format!("note-{n}")).unwrap()).collect();
         let check = |names: &[StreamId]| check_streams(names.iter());
         assert!(matches!(check(&[]), Err(AppendAllError::NoStream)));
         assert!(check(&names[..1]).is_ok());
         assert!(check(&names[..MAX_STREAMS]).is_ok());
-        assert!(matches!(check(&names), Err(AppendAllError::TooManyStreams { streams }) if streams == MAX_STREAMS + 1));
+        assert!(
+            matches!(check(&names), Err(AppendAllError::TooManyStreams { streams }) if streams == MAX_STREAMS + 1)
+        );
         let twice = [names[0].clone(), names[1].clone(), names[0].clone()];
-        assert!(matches!(check(&twice), Err(AppendAllError::StreamTwice(name)) if name == names[0]));
+        assert!(
+            matches!(check(&twice), Err(AppendAllError::StreamTwice(name)) if name == names[0])
+        );
     }
 }

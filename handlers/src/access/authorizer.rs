@@ -84,9 +84,12 @@ impl Authorizer {
     /// # Errors
     /// [`Unauthorized::InvalidToken`] with the rule that it breaks.
     pub fn caller(&self, token: &str, now: SystemTime) -> Result<Caller, Unauthorized> {
-        let claims =
-            self.signed(token).and_then(|claims| self.current(claims, now)).map_err(Unauthorized::InvalidToken)?;
-        Caller::from_claims(&claims, &[]).map_err(|error| Unauthorized::InvalidToken(error.to_string()))
+        let claims = self
+            .signed(token)
+            .and_then(|claims| self.current(claims, now))
+            .map_err(Unauthorized::InvalidToken)?;
+        Caller::from_claims(&claims, &[])
+            .map_err(|error| Unauthorized::InvalidToken(error.to_string()))
     }
 
     /// The same, after the keys were fetched again if the token names an unknown one.
@@ -111,7 +114,10 @@ impl Authorizer {
             return Err(format!("the issuer has no key (kid) {}", shown(&kid)));
         };
         if header.alg != format!("{algorithm:?}") {
-            return Err(format!("the token's alg is {}, but its key signs with {algorithm:?}", shown(&header.alg)));
+            return Err(format!(
+                "the token's alg is {}, but its key signs with {algorithm:?}",
+                shown(&header.alg)
+            ));
         }
         let mut signature_only = Validation::new(*algorithm);
         (signature_only.validate_exp, signature_only.validate_aud) = (false, false);
@@ -121,14 +127,22 @@ impl Authorizer {
     }
 
     /// The claims, if issuer, audience and times are right.
-    fn current(&self, claims: Map<String, Value>, now: SystemTime) -> Result<Map<String, Value>, String> {
+    fn current(
+        &self,
+        claims: Map<String, Value>,
+        now: SystemTime,
+    ) -> Result<Map<String, Value>, String> {
         if text(&claims, "iss")? != self.issuer {
             return Err(format!("the token's issuer (iss) must be {}", self.issuer));
         }
         if !is_for(&claims, &self.audience) {
-            return Err(format!("the token's audience (aud, or else client_id) must be {}", self.audience));
+            return Err(format!(
+                "the token's audience (aud, or else client_id) must be {}",
+                self.audience
+            ));
         }
-        let now_s = now.duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970")?.as_secs_f64();
+        let now_s =
+            now.duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970")?.as_secs_f64();
         let expires_s = time(&claims, "exp")?.ok_or("the token has no end (exp)")?;
         if now_s - LEEWAY_S >= expires_s {
             return Err("the token has expired (exp)".to_owned());
@@ -144,7 +158,11 @@ impl Authorizer {
 
 /// Checks the token of a request and puts its caller among the extensions. A request without a
 /// token passes on: the API answers that it needs one.
-pub async fn authorize(State(authorizer): State<Arc<Authorizer>>, mut request: Request, next: Next) -> Response {
+pub async fn authorize(
+    State(authorizer): State<Arc<Authorizer>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if is_public(request.uri().path()) {
         return next.run(request).await;
     }
@@ -166,7 +184,8 @@ pub async fn authorize(State(authorizer): State<Arc<Authorizer>>, mut request: R
 fn bearer(headers: &HeaderMap) -> Option<Result<&str, Unauthorized>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let first = values.next()?;
-    let invalid = |rule: &str| Some(Err(Unauthorized::InvalidToken(format!("Authorization {rule}"))));
+    let invalid =
+        |rule: &str| Some(Err(Unauthorized::InvalidToken(format!("Authorization {rule}"))));
     if values.next().is_some() {
         return invalid("must be sent once");
     }
@@ -185,16 +204,22 @@ fn header(token: &str) -> Result<Header, String> {
         return Err("the token must be header, claims and signature, separated by dots".to_owned());
     };
     let json = URL_SAFE_NO_PAD.decode(header).map_err(|_| "the token's header is not base64url")?;
-    serde_json::from_slice(&json).map_err(|_| "the token's header is not a JSON object with alg".to_owned())
+    serde_json::from_slice(&json)
+        .map_err(|_| "the token's header is not a JSON object with alg".to_owned())
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<&'a str, String> {
-    claims.get(claim).and_then(Value::as_str).ok_or_else(|| format!("the token has no {claim}, or it is not text"))
+    claims
+        .get(claim)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("the token has no {claim}, or it is not text"))
 }
 
 /// A time in seconds since 1970, if there is one.
 fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<f64>, String> {
-    let seconds = |value: &Value| value.as_f64().ok_or_else(|| format!("the token's {claim} is not a time in seconds"));
+    let seconds = |value: &Value| {
+        value.as_f64().ok_or_else(|| format!("the token's {claim} is not a time in seconds"))
+    };
     claims.get(claim).map(seconds).transpose()
 }
 

@@ -92,13 +92,17 @@ impl Caller {
     ///
     /// # Errors
     /// [`InvalidCaller`]: the token has no subject, or one that cannot be recorded.
-    pub fn from_claims(claims: &Map<String, Value>, granted: &[String]) -> Result<Self, InvalidCaller> {
+    pub fn from_claims(
+        claims: &Map<String, Value>,
+        granted: &[String],
+    ) -> Result<Self, InvalidCaller> {
         let subject = claims.get("sub").and_then(Value::as_str).ok_or(InvalidCaller::NoSubject)?;
         let actor = Id::new(subject).map_err(InvalidCaller::Subject)?;
         if is_actor_of_system(&actor) {
             return Err(InvalidCaller::OfSystem);
         }
-        let claimed = claims.get("scope").or_else(|| claims.get("scp")).map(names).unwrap_or_default();
+        let claimed =
+            claims.get("scope").or_else(|| claims.get("scp")).map(names).unwrap_or_default();
         let granted = granted.iter().map(String::as_str);
         Ok(Self { actor, scopes: granted.chain(claimed).filter_map(Scope::named).collect() })
     }
@@ -118,7 +122,9 @@ impl Unauthorized {
 /// The names in a claim.
 fn names(claim: &Value) -> Vec<&str> {
     match claim {
-        Value::String(text) => text.trim_start_matches('[').trim_end_matches(']').split_whitespace().collect(),
+        Value::String(text) => {
+            text.trim_start_matches('[').trim_end_matches(']').split_whitespace().collect()
+        }
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     }
@@ -142,7 +148,10 @@ mod specs {
             (json!({"scp": ["ledgerfold/write", "ledgerfold/read", 7]}), vec![]),
             (json!({"scp": "[ledgerfold/write ledgerfold/read]"}), vec![]),
             (json!({"scope": "ledgerfold/read"}), vec!["ledgerfold/write"]),
-            (json!({"scope": "ledgerfold/read ledgerfold/write", "scp": ["ledgerfold/audit"]}), vec![]),
+            (
+                json!({"scope": "ledgerfold/read ledgerfold/write", "scp": ["ledgerfold/audit"]}),
+                vec![],
+            ),
             (json!({}), vec!["ledgerfold/write", "ledgerfold/read", "ledgerfold/nonsense"]),
         ] {
             let mut claims = claims;
@@ -154,13 +163,30 @@ mod specs {
 
     #[test]
     fn similar_scopes_grant_nothing() {
-        for scope in
-            ["ledgerfold", "write", "LEDGERFOLD/WRITE", "ledgerfold/write2", "ledgerfold/", "", "ledgerfold/read,x"]
-        {
-            assert_eq!(caller(json!({"sub": "anna", "scope": scope}), &[scope]).unwrap().scopes, BTreeSet::new());
+        for scope in [
+            "ledgerfold",
+            "write",
+            "LEDGERFOLD/WRITE",
+            "ledgerfold/write2",
+            "ledgerfold/",
+            "",
+            "ledgerfold/read,x",
+        ] {
+            assert_eq!(
+                caller(json!({"sub": "anna", "scope": scope}), &[scope]).unwrap().scopes,
+                BTreeSet::new()
+            );
         }
-        for scope in [json!(null), json!(7), json!({"ledgerfold/write": true}), json!([["ledgerfold/write"]])] {
-            assert_eq!(caller(json!({"sub": "anna", "scope": scope}), &[]).unwrap().scopes, BTreeSet::new());
+        for scope in [
+            json!(null),
+            json!(7),
+            json!({"ledgerfold/write": true}),
+            json!([["ledgerfold/write"]]),
+        ] {
+            assert_eq!(
+                caller(json!({"sub": "anna", "scope": scope}), &[]).unwrap().scopes,
+                BTreeSet::new()
+            );
         }
     }
 

@@ -64,7 +64,8 @@ impl IssuerKeys {
             tries += 1;
             tokio::time::sleep(backoff.pause()).await;
         };
-        let fetching = Mutex::new(Fetching { for_unknown: None, failed: false, next: renewal(max_age) });
+        let fetching =
+            Mutex::new(Fetching { for_unknown: None, failed: false, next: renewal(max_age) });
         Ok(Self { address, current: RwLock::new(Arc::new(keys)), fetching })
     }
 
@@ -115,7 +116,10 @@ impl IssuerKeys {
                 if fetching.failed {
                     tracing::debug!(error, "could not renew the issuer's keys again");
                 } else {
-                    tracing::warn!(error, "could not renew the issuer's keys; the cached ones stay in use");
+                    tracing::warn!(
+                        error,
+                        "could not renew the issuer's keys; the cached ones stay in use"
+                    );
                 }
                 (fetching.failed, fetching.next) = (true, SHORTEST_RENEWAL);
             }
@@ -139,7 +143,9 @@ mod specs {
 
     #[test]
     fn keys_are_renewed_when_the_answer_says_within_bounds() {
-        for (max_age_s, expected_s) in [(None, 3_600), (Some(0), 300), (Some(900), 900), (Some(u64::MAX), 86_400)] {
+        for (max_age_s, expected_s) in
+            [(None, 3_600), (Some(0), 300), (Some(900), 900), (Some(u64::MAX), 86_400)]
+        {
             assert_eq!(renewal(max_age_s.map(Duration::from_secs)).as_secs(), expected_s);
         }
     }

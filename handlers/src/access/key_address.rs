@@ -24,7 +24,9 @@ pub struct KeyAddress {
 
 /// An address that keys must not come from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} must be an address such as https://login.example.org; http is for this machine only")]
+#[error(
+    "{0:?} must be an address such as https://login.example.org; http is for this machine only"
+)]
 pub struct InvalidAddress(String);
 
 /// Why keys were not fetched.
@@ -115,8 +117,8 @@ impl KeyAddress {
         let url = format!("{}{CONFIGURATION_PATH}", self.issuer.trim_end_matches('/'));
         let (json, _) = get(&url)?;
         let configuration = serde_json::from_slice(&json);
-        let Configuration { issuer, jwks_uri } =
-            configuration.map_err(|source| FetchError::NoConfiguration { url: url.clone(), source })?;
+        let Configuration { issuer, jwks_uri } = configuration
+            .map_err(|source| FetchError::NoConfiguration { url: url.clone(), source })?;
         if issuer != self.issuer {
             return Err(FetchError::OtherIssuer { url, found: issuer });
         }
@@ -138,30 +140,36 @@ fn is_safe(url: &str) -> Result<(), InvalidAddress> {
 
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// One request, without redirects: they could lead away from TLS.
 fn get(url: &str) -> Result<(Vec<u8>, HeaderMap), FetchError> {
     let failed = |source| FetchError::Request { url: url.to_owned(), source: Box::new(source) };
-    let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).max_redirects(0);
+    let agent =
+        ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).max_redirects(0);
     let agent = agent.http_status_as_error(false);
     let agent = match url.starts_with("https://") {
         true => agent.https_only(true).tls_config(https::tls()),
         false => agent.proxy(None),
     };
-    let answer = agent.build().new_agent().get(url).header(header::ACCEPT, "application/json").call();
+    let answer =
+        agent.build().new_agent().get(url).header(header::ACCEPT, "application/json").call();
     let mut answer = answer.map_err(failed)?;
     if answer.status() != StatusCode::OK {
         return Err(FetchError::Status { url: url.to_owned(), status: answer.status() });
     }
-    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)?;
+    let body =
+        answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)?;
     Ok((body, answer.headers().clone()))
 }
 
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let mut directives = values.flat_map(|value| value.split(',')).filter_map(|directive| directive.split_once('='));
+    let values =
+        headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives =
+        values.flat_map(|value| value.split(',')).filter_map(|directive| directive.split_once('='));
     let (_, seconds) = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))?;
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
@@ -183,9 +191,14 @@ mod specs {
             assert_eq!(KeyAddress::new(url, None).map(|_| ()), Ok(()), "{url}");
             assert!(KeyAddress::new("any", Some(url)).is_ok(), "{url}");
         }
-        for url in
-            ["http://login.example.org", "http://localhost.example.org", "ftp://127.0.0.1", "login", "", "https://"]
-        {
+        for url in [
+            "http://login.example.org",
+            "http://localhost.example.org",
+            "ftp://127.0.0.1",
+            "login",
+            "",
+            "https://",
+        ] {
             assert!(KeyAddress::new(url, None).is_err(), "{url}");
             assert!(KeyAddress::new("https://login.example.org", Some(url)).is_err(), "{url}");
         }
@@ -199,7 +212,8 @@ mod specs {
             ("no-store", None),
             ("max-age=x", None),
         ] {
-            let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))]);
+            let headers =
+                HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))]);
             assert_eq!(max_age(&headers), seconds.map(Duration::from_secs), "{value}");
         }
     }

@@ -64,7 +64,8 @@ impl KeySet {
     /// The keys of a file.
     pub(super) fn from_file(file: &Path) -> Result<Self, KeysError> {
         let json = std::fs::read(file);
-        let json = json.map_err(|source| KeysError::Unreadable { file: file.to_owned(), source })?;
+        let json =
+            json.map_err(|source| KeysError::Unreadable { file: file.to_owned(), source })?;
         Self::from_json(&json, &file.display().to_string())
     }
 
@@ -73,20 +74,23 @@ impl KeySet {
     pub(super) fn from_json(json: &[u8], place: &str) -> Result<Self, KeysError> {
         jwt_crypto::install();
         let place = || place.to_owned();
-        let set: JwkSet =
-            serde_json::from_slice(json).map_err(|source| KeysError::NoKeySet { place: place(), source })?;
+        let set: JwkSet = serde_json::from_slice(json)
+            .map_err(|source| KeysError::NoKeySet { place: place(), source })?;
         let (mut keys, mut reasons) = (HashMap::new(), Vec::new());
         for jwk in &set.keys {
             match usable(jwk) {
                 Err(reason) => reasons.push(reason),
                 Ok((kid, key)) => match keys.entry(kid) {
                     Entry::Vacant(vacant) => drop(vacant.insert(key)),
-                    Entry::Occupied(same) => return Err(KeysError::Twice { place: place(), kid: same.key().clone() }),
+                    Entry::Occupied(same) => {
+                        return Err(KeysError::Twice { place: place(), kid: same.key().clone() });
+                    }
                 },
             }
         }
         if keys.is_empty() {
-            let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
+            let reasons =
+                if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
             return Err(KeysError::NoKey { place: place(), reasons });
         }
         Ok(Self(keys))
@@ -102,10 +106,12 @@ impl KeySet {
 fn usable(jwk: &Jwk) -> Result<(String, VerificationKey), String> {
     let kid = jwk.common.key_id.clone().ok_or("a key has no id (kid)")?;
     let unfit = |rule: &str| format!("{kid:?} {rule}");
-    if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+    if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature)
+    {
         return Err(unfit("is not for signatures (use)"));
     }
-    let algorithm = algorithm(&jwk.algorithm).ok_or_else(|| unfit("is neither RSA nor on the curve P-256"))?;
+    let algorithm =
+        algorithm(&jwk.algorithm).ok_or_else(|| unfit("is neither RSA nor on the curve P-256"))?;
     if jwk.common.key_algorithm.is_some_and(|named| named != algorithm.into()) {
         return Err(unfit(&format!("does not sign with {algorithm:?} (alg)")));
     }

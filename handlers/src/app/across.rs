@@ -7,7 +7,8 @@ use super::route::SchemaWithRefs;
 use super::{Aggregate, KeyFormat};
 use crate::telemetry::command_metrics;
 use eventstore::{
-    CommandHandler, Commit, ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest, StreamId,
+    CommandHandler, Commit, ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest,
+    StreamId,
 };
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -40,7 +41,8 @@ pub type DecidedForAll<E, R> = Result<Vec<Vec<E>>, R>;
 /// Events for the first and for the second stream of a pair; or the rejection.
 pub type DecidedForPair<E, F, R> = Result<(Vec<E>, Vec<F>), R>;
 /// Two aggregates.
-pub type Pair<'a, S1, A1, E1, R1, S2, A2, E2, R2> = (&'a Aggregate<S1, A1, E1, R1>, &'a Aggregate<S2, A2, E2, R2>);
+pub type Pair<'a, S1, A1, E1, R1, S2, A2, E2, R2> =
+    (&'a Aggregate<S1, A1, E1, R1>, &'a Aggregate<S2, A2, E2, R2>);
 
 /// The result of a command over several streams: a commit for each stream that got events.
 pub(crate) struct HandledAcross {
@@ -56,7 +58,12 @@ pub(crate) type WrongKey = (String, String);
 pub(crate) type Handlers = BTreeMap<&'static str, Arc<dyn ErasedHandler>>;
 /// Handles one command over several streams.
 pub(crate) type HandleAcross = Arc<
-    dyn Fn(MultiStreamRequest, CommandValue) -> BoxFuture<'static, Result<HandledAcross, AcrossError>> + Send + Sync,
+    dyn Fn(
+            MultiStreamRequest,
+            CommandValue,
+        ) -> BoxFuture<'static, Result<HandledAcross, AcrossError>>
+        + Send
+        + Sync,
 >;
 
 impl Across {
@@ -77,14 +84,18 @@ impl Across {
         R: Display + Send + Sync + 'static,
     {
         let Aggregate { category, key, code, .. } = *of;
-        let streams = move |command: &C| keys(command).iter().map(|text| stream(category, key, text)).collect();
+        let streams = move |command: &C| {
+            keys(command).iter().map(|text| stream(category, key, text)).collect()
+        };
         let handler = move |handlers: &Handlers| {
             let handler = handler_of::<S, E>(handlers, category)?;
             Some(handling::<C, _, _>(move |request, command: Arc<C>| {
                 let handler = handler.clone();
                 async move {
-                    let decide =
-                        |states: &[&S]| decide(states, &command).map_err(|refusal| CommandRefusal::of(&refusal, code));
+                    let decide = |states: &[&S]| {
+                        decide(states, &command)
+                            .map_err(|refusal| CommandRefusal::of(&refusal, code))
+                    };
                     handler.handle_all(&request, decide).await
                 }
             }))
@@ -119,17 +130,20 @@ impl Across {
         };
         let handler = move |handlers: &Handlers| {
             let [first, second] = categories;
-            let (first, second) = (handler_of::<S1, E1>(handlers, first)?, handler_of::<S2, E2>(handlers, second)?);
+            let (first, second) =
+                (handler_of::<S1, E1>(handlers, first)?, handler_of::<S2, E2>(handlers, second)?);
             Some(handling::<C, _, _>(move |request, command: Arc<C>| {
                 let (first, second) = (first.clone(), second.clone());
                 async move {
                     let MultiStreamRequest { streams, metadata, .. } = request;
-                    let [of_first, of_second] = streams.try_into().map_err(|streams: Vec<StreamId>| {
-                        ExecuteAllError::Misshapen { decided: 2, addressed: streams.len() }
-                    })?;
+                    let [of_first, of_second] =
+                        streams.try_into().map_err(|streams: Vec<StreamId>| {
+                            ExecuteAllError::Misshapen { decided: 2, addressed: streams.len() }
+                        })?;
                     let request = PairRequest::new([of_first, of_second], metadata);
-                    let decide =
-                        |a: &S1, b: &S2| decide(a, b, &command).map_err(|refusal| CommandRefusal::of(&refusal, code));
+                    let decide = |a: &S1, b: &S2| {
+                        decide(a, b, &command).map_err(|refusal| CommandRefusal::of(&refusal, code))
+                    };
                     first.handle_pair(&second, &request, decide).await
                 }
             }))
@@ -151,13 +165,17 @@ impl Across {
             name,
             example,
             categories,
-            read: |data, unknown| read_data::<C>(data, unknown).map(|command| -> CommandValue { Arc::new(command) }),
+            read: |data, unknown| {
+                read_data::<C>(data, unknown).map(|command| -> CommandValue { Arc::new(command) })
+            },
             schema: || {
                 let mut named = Vec::new();
                 C::schemas(&mut named);
                 (C::name().into_owned(), (C::schema(), named))
             },
-            streams: Box::new(move |command| typed::<C>(command).map_or_else(|| Ok(Vec::new()), &streams)),
+            streams: Box::new(move |command| {
+                typed::<C>(command).map_or_else(|| Ok(Vec::new()), &streams)
+            }),
             handler: Box::new(handler),
         }
     }
@@ -189,9 +207,15 @@ where
         let handled = command.downcast::<C>().ok().map(|command| handle(request, command));
         Box::pin(async move {
             // A command of another type is a defect. It does nothing.
-            let Some(handled) = handled else { return Ok(HandledAcross { commits: Vec::new(), replayed: false }) };
+            let Some(handled) = handled else {
+                return Ok(HandledAcross { commits: Vec::new(), replayed: false });
+            };
             let handled = handled.await.inspect_err(command_metrics::count_failed_across)?;
-            let commits = handled.parts.into_iter().map(|part| (part.head.stream().clone(), part.commit)).collect();
+            let commits = handled
+                .parts
+                .into_iter()
+                .map(|part| (part.head.stream().clone(), part.commit))
+                .collect();
             Ok(HandledAcross { commits, replayed: handled.replayed })
         })
     })

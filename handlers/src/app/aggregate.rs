@@ -77,7 +77,12 @@ pub(crate) trait AnyAggregate: Send + Sync {
     fn schema(&self) -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
     /// Reads a command from the JSON of its data. Adds the fields that it does not have to
     /// `unknown`.
-    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, JsonError>;
+    fn read(
+        &self,
+        name: &str,
+        data: &[u8],
+        unknown: &mut Vec<String>,
+    ) -> Result<CommandValue, JsonError>;
     /// The command as the command queue stores it: `{"type", "data"}`.
     fn write(&self, command: &CommandValue) -> serde_json::Result<Box<RawValue>>;
     fn creates(&self, command: &CommandValue) -> bool;
@@ -114,7 +119,12 @@ where
         (C::schema(), named)
     }
 
-    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, JsonError> {
+    fn read(
+        &self,
+        name: &str,
+        data: &[u8],
+        unknown: &mut Vec<String>,
+    ) -> Result<CommandValue, JsonError> {
         read_command::<C>(name, data, unknown).map(|command| -> CommandValue { Arc::new(command) })
     }
 
@@ -127,7 +137,8 @@ where
     }
 
     fn handler(&self, store: EventStore) -> Arc<dyn ErasedHandler> {
-        let handler: CommandHandler<S, E, CommandRefusal> = CommandHandler::new(store, self.model.clone());
+        let handler: CommandHandler<S, E, CommandRefusal> =
+            CommandHandler::new(store, self.model.clone());
         Arc::new(AggregateHandler { handler, decide: self.decide, code: self.code })
     }
 }

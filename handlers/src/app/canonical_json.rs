@@ -61,7 +61,11 @@ impl<'de> Visitor<'de> for ExactVisitor {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        if number.unsigned_abs() > MAX_INTEGER { Err(E::custom(INEXACT)) } else { Ok(number.into()) }
+        if number.unsigned_abs() > MAX_INTEGER {
+            Err(E::custom(INEXACT))
+        } else {
+            Ok(number.into())
+        }
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
@@ -136,8 +140,10 @@ mod specs {
     #[test]
     fn names_are_sorted_by_their_utf_16() {
         let json = r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7,"a":{"c":1,"b":2}}"#;
-        let places = ["\\r", "\"1\"", "\"a\"", "\u{80}", "\u{f6}", "\u{20ac}", "\u{1f600}", "\u{fb33}"];
-        let places: Vec<usize> = places.iter().map(|name| canonical(json).find(name).unwrap()).collect();
+        let places =
+            ["\\r", "\"1\"", "\"a\"", "\u{80}", "\u{f6}", "\u{20ac}", "\u{1f600}", "\u{fb33}"];
+        let places: Vec<usize> =
+            places.iter().map(|name| canonical(json).find(name).unwrap()).collect();
         assert!(places.is_sorted(), "{places:?}");
     }
 
@@ -163,7 +169,9 @@ mod specs {
             let (found, message) = refused(json);
             assert_eq!((&*found, message.starts_with(rule)), (path, true), "{json}: {message}");
         }
-        for json in ["9007199254740992", "-9007199254740992", r#"[{"a":1},{"a":1}]"#, "4503599627370495.5"] {
+        for json in
+            ["9007199254740992", "-9007199254740992", r#"[{"a":1},{"a":1}]"#, "4503599627370495.5"]
+        {
             assert!(serde_json::from_str::<ExactJson>(json).is_ok(), "{json}");
         }
     }

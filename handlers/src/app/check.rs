@@ -1,6 +1,6 @@
 //! Checks an app's registrations at start.
 
-use super::{AnyAggregate, App, CommandRoute, Target, schema};
+use super::{AnyAggregate, App, CommandRoute, Route, Target, schema};
 use crate::aws::names::Names;
 use eventstore::StreamId;
 use projections::{Follows, Kind, Projection};
@@ -15,14 +15,23 @@ const DEAD: &str = "-dead";
 /// The category of the streams that record reads of the audit trail.
 const ACCESS: &str = "access";
 /// The first segments of the paths that every system has.
-const PATHS_OF_SYSTEM: [&str; 6] = ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
+const PATHS_OF_SYSTEM: [&str; 6] =
+    ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
 
 impl App {
     /// A sentence for each mistake.
     pub(super) fn mistakes(&self) -> Vec<String> {
-        let parts = [self.check_consumers(), self.check_aggregates(), self.check_across(), self.check_routes()];
+        let parts = [
+            self.check_consumers(),
+            self.check_aggregates(),
+            self.check_across(),
+            self.check_routes(),
+        ];
         let name = self.stored_name;
-        let wrong_name = name.parse::<Names>().err().map(|rule| format!("the app's name {name:?} must be {rule}"));
+        let wrong_name = name
+            .parse::<Names>()
+            .err()
+            .map(|rule| format!("the app's name {name:?} must be {rule}"));
         wrong_name.into_iter().chain(parts.concat()).collect()
     }
 
@@ -31,21 +40,26 @@ impl App {
         for projection in &self.consumers {
             let name = projection.name;
             if !is_queue_name(name) {
-                mistakes.push(format!("the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"));
+                mistakes.push(format!(
+                    "the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"
+                ));
             }
             if QUEUES_OF_SYSTEM.contains(&name) || name.ends_with(DEAD) {
-                mistakes.push(format!("the name {name:?} is the name of a queue that every system has"));
+                mistakes.push(format!(
+                    "the name {name:?} is the name of a queue that every system has"
+                ));
             }
             if !names.insert(name) {
                 mistakes.push(format!("the name {name:?} is registered twice"));
             }
             if let Follows::Categories(categories) = projection.follows {
-                let unknown = categories.iter().filter(|category| self.aggregate_of(category).is_none());
-                mistakes.extend(
-                    unknown.map(|category| {
-                        format!("{name:?} follows category {category:?}, and there is no such aggregate")
-                    }),
-                );
+                let unknown =
+                    categories.iter().filter(|category| self.aggregate_of(category).is_none());
+                mistakes.extend(unknown.map(|category| {
+                    format!(
+                        "{name:?} follows category {category:?}, and there is no such aggregate"
+                    )
+                }));
             }
         }
         mistakes
@@ -55,8 +69,13 @@ impl App {
         let (mut categories, mut mistakes) = (BTreeSet::new(), Vec::new());
         for aggregate in &self.aggregates {
             let category = aggregate.category();
-            if StreamId::new(format!("{category}-1")).map(|stream| stream.category() != category).unwrap_or(true) {
-                mistakes.push(format!("the category {category:?} must be lower-case letters, digits and '_'"));
+            if StreamId::new(format!("{category}-1"))
+                .map(|stream| stream.category() != category)
+                .unwrap_or(true)
+            {
+                mistakes.push(format!(
+                    "the category {category:?} must be lower-case letters, digits and '_'"
+                ));
             }
             if category == ACCESS {
                 mistakes.push(format!(
@@ -77,7 +96,9 @@ impl App {
             for (name, example) in examples {
                 let json = serde_json::to_vec(&example).unwrap_or_default();
                 if let Err((_, error)) = aggregate.read(&name, &json, &mut Vec::new()) {
-                    mistakes.push(format!("the example of command {name} of {category:?} cannot be read: {error}"));
+                    mistakes.push(format!(
+                        "the example of command {name} of {category:?} cannot be read: {error}"
+                    ));
                 }
                 if !described.contains(&name) {
                     mistakes.push(format!("the command {name} of {category:?} has no schema"));
@@ -93,20 +114,7 @@ impl App {
             let path = route.path;
             let method = match &route.to {
                 Target::Command(to) => {
-                    let CommandRoute { category, command, creates } = to;
-                    match self.aggregate_of(category) {
-                        None => mistakes
-                            .push(format!("{path} leads to category {category:?}, and there is no such aggregate")),
-                        Some(aggregate) if !aggregate.examples().iter().any(|(name, _)| name == command) => {
-                            mistakes.push(format!(
-                                "{path} leads to command {command}, and {category:?} has no such command"
-                            ));
-                        }
-                        Some(_) => {}
-                    }
-                    if creates.is_none() && route.parameter().is_none() {
-                        mistakes.push(format!("{path} leads to a stream, and has no {{key}}"));
-                    }
+                    mistakes.extend(self.check_command_route(route, to));
                     "POST"
                 }
                 Target::Across(name) => {
@@ -116,7 +124,9 @@ impl App {
                         ));
                     }
                     if route.parameter().is_some() {
-                        mistakes.push(format!("{path} has a {{key}}, and its command names its streams in its body"));
+                        mistakes.push(format!(
+                            "{path} has a {{key}}, and its command names its streams in its body"
+                        ));
                     }
                     "POST"
                 }
@@ -130,16 +140,25 @@ impl App {
                 Target::List(to) => {
                     mistakes.extend(self.check_rows(path, to.row.read_model));
                     if route.parameter().is_some() != to.list.contains("{}") {
-                        mistakes.push(format!("{path} and the list {:?} must both have a key, or neither", to.list));
+                        mistakes.push(format!(
+                            "{path} and the list {:?} must both have a key, or neither",
+                            to.list
+                        ));
                     }
                     "GET"
                 }
             };
             if !is_path(path) {
-                mistakes.push(format!("the path {path:?} must be '/' and segments, one of them a {{key}} at most"));
+                mistakes.push(format!(
+                    "the path {path:?} must be '/' and segments, one of them a {{key}} at most"
+                ));
             }
-            if let Some(first) = path.split('/').nth(1).filter(|first| PATHS_OF_SYSTEM.contains(first)) {
-                mistakes.push(format!("the path {path:?} begins with /{first}, as paths of the system do"));
+            if let Some(first) =
+                path.split('/').nth(1).filter(|first| PATHS_OF_SYSTEM.contains(first))
+            {
+                mistakes.push(format!(
+                    "the path {path:?} begins with /{first}, as paths of the system do"
+                ));
             }
             if !paths.insert((method, template(path))) {
                 mistakes.push(format!("the path {path:?} is registered twice for {method}"));
@@ -150,7 +169,8 @@ impl App {
                 let methods = [("GET", item.get.is_some()), ("POST", item.post.is_some())];
                 for (method, _) in methods.iter().filter(|(_, serves)| *serves) {
                     if !paths.insert((method, template(path))) {
-                        mistakes.push(format!("the path {path:?} is registered twice for {method}"));
+                        mistakes
+                            .push(format!("the path {path:?} is registered twice for {method}"));
                     }
                 }
             }
@@ -158,8 +178,31 @@ impl App {
         mistakes
     }
 
+    fn check_command_route(&self, route: &Route, to: &CommandRoute) -> Vec<String> {
+        let (path, mut mistakes) = (route.path, Vec::new());
+        let CommandRoute { category, command, creates } = to;
+        let has_command = |aggregate: &dyn AnyAggregate| {
+            aggregate.examples().iter().any(|(name, _)| name == command)
+        };
+        match self.aggregate_of(category) {
+            None => mistakes.push(format!(
+                "{path} leads to category {category:?}, and there is no such aggregate"
+            )),
+            Some(aggregate) if !has_command(aggregate.as_ref()) => mistakes.push(format!(
+                "{path} leads to command {command}, and {category:?} has no such command"
+            )),
+            Some(_) => {}
+        }
+        if creates.is_none() && route.parameter().is_none() {
+            mistakes.push(format!("{path} leads to a stream, and has no {{key}}"));
+        }
+        mistakes
+    }
+
     fn check_rows(&self, path: &str, read_model: &str) -> Option<String> {
-        let has_rows = |known: &Projection| matches!(known.kind, Kind::SingleStream { .. } | Kind::MultiStream { .. });
+        let has_rows = |known: &Projection| {
+            matches!(known.kind, Kind::SingleStream { .. } | Kind::MultiStream { .. })
+        };
         let unknown = !self.consumer(read_model).is_some_and(has_rows);
         unknown.then(|| format!("{path} leads to {read_model:?}, and there is no such read model"))
     }
@@ -169,9 +212,12 @@ impl App {
         for command in self.commands_across() {
             let name = command.name;
             if !names.insert(name) {
-                mistakes.push(format!("the command {name:?} over several streams is registered twice"));
+                mistakes
+                    .push(format!("the command {name:?} over several streams is registered twice"));
             }
-            for category in command.categories.iter().filter(|category| self.aggregate_of(category).is_none()) {
+            for category in
+                command.categories.iter().filter(|category| self.aggregate_of(category).is_none())
+            {
                 mistakes
                     .push(format!("{name:?} is for streams of category {category:?}, and there is no such aggregate"));
             }
@@ -192,7 +238,11 @@ fn commands_of(aggregate: &dyn AnyAggregate) -> Vec<String> {
 fn template(path: &str) -> String {
     match (path.find('{'), path.find('}')) {
         (Some(from), Some(to)) if from < to => {
-            format!("{}{{}}{}", path.get(..from).unwrap_or_default(), path.get(to + 1..).unwrap_or_default())
+            format!(
+                "{}{{}}{}",
+                path.get(..from).unwrap_or_default(),
+                path.get(to + 1..).unwrap_or_default()
+            )
         }
         _ => path.to_owned(),
     }
@@ -202,9 +252,11 @@ fn is_path(path: &str) -> bool {
     let fits = |segment: &str| {
         let key = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         let text = key.unwrap_or(segment);
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    path.matches('{').count() <= 1 && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(fits))
+    path.matches('{').count() <= 1
+        && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(fits))
 }
 
 fn is_queue_name(name: &str) -> bool {
@@ -242,15 +294,34 @@ mod tests {
             decode: |event| CODEC.decode(event),
             snapshot: Some(SnapshotCodec::json("account/1")),
         };
-        let (decide, creates, code) =
-            (|_: &u8, _: &AccountCommand| Ok(Vec::new()), |_: &AccountCommand| false, |code: &&'static str| *code);
-        Aggregate { category, key: KeyFormat::ANY, model, events: CODEC, decide, creates, code, examples }
+        let (decide, creates, code) = (
+            |_: &u8, _: &AccountCommand| Ok(Vec::new()),
+            |_: &AccountCommand| false,
+            |code: &&'static str| *code,
+        );
+        Aggregate {
+            category,
+            key: KeyFormat::ANY,
+            model,
+            events: CODEC,
+            decide,
+            creates,
+            code,
+            examples,
+        }
     }
 
-    const EXAMPLES: [&str; 2] = [r#"{"type": "Open", "data": {"owner": "a"}}"#, r#"{"type": "Close", "data": {}}"#];
+    const EXAMPLES: [&str; 2] =
+        [r#"{"type": "Open", "data": {"owner": "a"}}"#, r#"{"type": "Close", "data": {}}"#];
 
     fn process(name: &'static str) -> Process {
-        Process::named::<(), ()>(name, "process/1", [], |_, ()| Ok(None), |state, _| (state, Vec::new()))
+        Process::named::<(), ()>(
+            name,
+            "process/1",
+            [],
+            |_, ()| Ok(None),
+            |state, _| (state, Vec::new()),
+        )
     }
 
     fn named(name: &'static str) -> Projection {
@@ -261,14 +332,18 @@ mod tests {
     fn assert_mistakes(app: App, parts: &[&str]) {
         let mistakes = app.mistakes();
         for part in parts {
-            assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "not {part:?}: {mistakes:?}");
+            assert!(
+                mistakes.iter().any(|mistake| mistake.contains(part)),
+                "not {part:?}: {mistakes:?}"
+            );
         }
         assert_eq!(mistakes.len(), parts.len(), "{mistakes:?}");
     }
 
     #[test]
     fn an_app_without_contradictions_runs() {
-        let app = App::new("bank").aggregate(account("account", &EXAMPLES)).read_model(named("all"));
+        let app =
+            App::new("bank").aggregate(account("account", &EXAMPLES)).read_model(named("all"));
         let app = app.routes([command("/accounts/{id}/open", "account", "Open")]);
         assert_eq!(app.mistakes(), [""; 0]);
     }
@@ -276,7 +351,10 @@ mod tests {
     #[test]
     fn all_wrong_names_are_reported_at_once() {
         let app = App::new("shop").read_model(named("sales")).read_model(named("sales"));
-        let app = app.process(process("Send Mail")).process(process("rebuild")).read_model(named("sales-dead"));
+        let app = app
+            .process(process("Send Mail"))
+            .process(process("rebuild"))
+            .read_model(named("sales-dead"));
         assert_mistakes(
             app,
             &[
@@ -290,29 +368,46 @@ mod tests {
 
     #[test]
     fn wrong_aggregates_are_reported() {
-        let app = App::new("bank").aggregate(account("account", &EXAMPLES)).aggregate(account("account", &EXAMPLES));
+        let app = App::new("bank")
+            .aggregate(account("account", &EXAMPLES))
+            .aggregate(account("account", &EXAMPLES));
         assert_mistakes(app, &["category \"account\" is registered twice"]);
         assert_mistakes(
             App::new("bank").aggregate(account("access", &EXAMPLES)),
             &["it records reads of the audit trail"],
         );
-        assert_mistakes(App::new("bank").aggregate(account("A-b", &EXAMPLES)), &["must be lower-case letters"]);
+        assert_mistakes(
+            App::new("bank").aggregate(account("A-b", &EXAMPLES)),
+            &["must be lower-case letters"],
+        );
         let examples = &[EXAMPLES[0], r#"{"type": "Burn", "data": {}}"#];
-        let parts =
-            ["the command Close of", "the example of command Burn", "the command Burn of \"account\" has no schema"];
+        let parts = [
+            "the command Close of",
+            "the example of command Burn",
+            "the command Burn of \"account\" has no schema",
+        ];
         assert_mistakes(App::new("bank").aggregate(account("account", examples)), &parts);
     }
 
     #[test]
     fn a_name_that_no_table_can_have_is_reported() {
-        assert_mistakes(App::new("my bank"), &["the app's name \"my bank\" must be 1 to 40 letters"]);
-        assert_mistakes(App::new("my bank").named("bank").read_model(named("Bank")), &["\"Bank\" must be 1 to 30"]);
+        assert_mistakes(
+            App::new("my bank"),
+            &["the app's name \"my bank\" must be 1 to 40 letters"],
+        );
+        assert_mistakes(
+            App::new("my bank").named("bank").read_model(named("Bank")),
+            &["\"Bank\" must be 1 to 30"],
+        );
     }
 
     #[test]
     fn a_read_model_of_an_unknown_category_is_reported() {
         let fold = Projection { follows: Follows::Categories(&["purse"]), ..named("purses") };
-        assert_mistakes(App::new("bank").read_model(fold), &["\"purses\" follows category \"purse\""]);
+        assert_mistakes(
+            App::new("bank").read_model(fold),
+            &["\"purses\" follows category \"purse\""],
+        );
     }
 
     #[test]
@@ -323,16 +418,29 @@ mod tests {
             app().routes([command("/a/{id}", "purse", "Open")]),
             &["category \"purse\", and there is no such"],
         );
-        assert_mistakes(app().routes([command("/a/{id}", "account", "Burn")]), &["leads to command Burn"]);
+        assert_mistakes(
+            app().routes([command("/a/{id}", "account", "Burn")]),
+            &["leads to command Burn"],
+        );
         assert_mistakes(app().routes([row("/a/{id}", "accounts", view)]), &["no such read model"]);
-        assert_mistakes(app().routes([list("/a", "accounts", "all", view)]), &["no such read model"]);
-        assert_mistakes(app().routes([command("/a", "account", "Open")]), &["leads to a stream, and has no {key}"]);
-        assert_mistakes(app().routes([command("a/{id}/{b}", "account", "Open")]), &["must be '/' and segments"]);
+        assert_mistakes(
+            app().routes([list("/a", "accounts", "all", view)]),
+            &["no such read model"],
+        );
+        assert_mistakes(
+            app().routes([command("/a", "account", "Open")]),
+            &["leads to a stream, and has no {key}"],
+        );
+        assert_mistakes(
+            app().routes([command("a/{id}/{b}", "account", "Open")]),
+            &["must be '/' and segments"],
+        );
         assert_mistakes(
             app().routes([command("/audit/{id}", "account", "Open")]),
             &["begins with /audit, as paths of the system do"],
         );
-        let twice = [command("/a/{id}", "account", "Open"), command("/a/{name}", "account", "Close")];
+        let twice =
+            [command("/a/{id}", "account", "Open"), command("/a/{name}", "account", "Close")];
         assert_mistakes(app().routes(twice), &["\"/a/{name}\" is registered twice for POST"]);
     }
 }

@@ -3,7 +3,10 @@
 use super::App;
 use super::aggregate::AnyAggregate;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer,
+    MapAccess,
+};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -100,20 +103,32 @@ struct Tagged {
 
 impl App {
     /// A process's command to a stream of that category: `{"type", "data"}`.
-    pub(crate) fn read_process_command(&self, category: &str, json: &Value) -> Result<Command, UnreadableCommand> {
-        let aggregate = self.aggregate_of(category).ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
+    pub(crate) fn read_process_command(
+        &self,
+        category: &str,
+        json: &Value,
+    ) -> Result<Command, UnreadableCommand> {
+        let aggregate = self
+            .aggregate_of(category)
+            .ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
         let name = json.get("type").and_then(Value::as_str).ok_or(UnreadableCommand::Missing)?;
         let data = serde_json::to_vec(json.get("data").unwrap_or(&Value::Object(Map::new())))?;
         Command::read(aggregate, name, &data, &mut Vec::new()).map_err(|(_, error)| error.into())
     }
 
     /// A command from the command queue: `{category: {"type", "data"}}`.
-    pub(crate) fn read_queued_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
+    pub(crate) fn read_queued_command(
+        &self,
+        json: &RawValue,
+    ) -> Result<Command, UnreadableCommand> {
         let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
-        let (category, Tagged { name, data }) = of_category.pop_first().ok_or(UnreadableCommand::Missing)?;
-        let aggregate = self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
+        let (category, Tagged { name, data }) =
+            of_category.pop_first().ok_or(UnreadableCommand::Missing)?;
+        let aggregate =
+            self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
         let data = data.as_deref().map_or("{}", RawValue::get);
-        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new()).map_err(|(_, error)| error.into())
+        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new())
+            .map_err(|(_, error)| error.into())
     }
 }
 
@@ -129,11 +144,16 @@ pub(super) fn read_command<C: DeserializeOwned>(
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
     let tracked = serde_ignored::Deserializer::new(&mut json, &mut note);
     let data = serde_path_to_error::Deserializer::new(tracked, &mut track);
-    let read = C::deserialize(MapAccessDeserializer::new(TypeAndData { name: Some(name), data: Some(data) }));
+    let read = C::deserialize(MapAccessDeserializer::new(TypeAndData {
+        name: Some(name),
+        data: Some(data),
+    }));
     let command = match read {
         Ok(command) => command,
         Err(error) => {
-            let Ok(command) = C::deserialize(alone(name)) else { return Err((place(&track.path()), error)) };
+            let Ok(command) = C::deserialize(alone(name)) else {
+                return Err((place(&track.path()), error));
+            };
             // A unit variant takes an object without fields.
             let fields: BTreeMap<String, IgnoredAny> = read_data(whole, &mut Vec::new())?;
             unknown.extend(fields.into_keys());
@@ -145,16 +165,22 @@ pub(super) fn read_command<C: DeserializeOwned>(
 }
 
 /// The unit variant of that name.
-fn alone(name: &str) -> MapDeserializer<'_, std::iter::Once<(&'static str, &str)>, serde_json::Error> {
+fn alone(
+    name: &str,
+) -> MapDeserializer<'_, std::iter::Once<(&'static str, &str)>, serde_json::Error> {
     MapDeserializer::new(std::iter::once(("type", name)))
 }
 
 /// A value that is all of the text. Adds the fields that its type does not have to `unknown`.
-pub(crate) fn read_data<T: DeserializeOwned>(data: &[u8], unknown: &mut Vec<String>) -> Result<T, JsonError> {
+pub(crate) fn read_data<T: DeserializeOwned>(
+    data: &[u8],
+    unknown: &mut Vec<String>,
+) -> Result<T, JsonError> {
     let mut json = serde_json::Deserializer::from_slice(data);
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
     let tracked = serde_ignored::Deserializer::new(&mut json, &mut note);
-    let value = serde_path_to_error::deserialize(tracked).map_err(|error| (place(error.path()), error.into_inner()))?;
+    let value = serde_path_to_error::deserialize(tracked)
+        .map_err(|error| (place(error.path()), error.into_inner()))?;
     json.end().map_err(|error| (String::new(), error))?;
     Ok(value)
 }
@@ -174,7 +200,9 @@ fn path_of(path: &serde_ignored::Path<'_>) -> String {
             let parent = path_of(parent);
             if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
         }
-        P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => path_of(parent),
+        P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => {
+            path_of(parent)
+        }
     }
 }
 
@@ -187,7 +215,10 @@ struct TypeAndData<'a, D> {
 impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for TypeAndData<'_, D> {
     type Error = serde_json::Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> serde_json::Result<Option<K::Value>> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> serde_json::Result<Option<K::Value>> {
         let key = match (self.name, &self.data) {
             (Some(_), _) => "type",
             (None, Some(_)) => "data",
@@ -196,14 +227,19 @@ impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for Ty
         seed.deserialize(key.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> serde_json::Result<V::Value> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> serde_json::Result<V::Value> {
         match (self.name.take(), self.data.is_some()) {
             (Some(name), _) => seed.deserialize(name.into_deserializer()),
             (None, true) => match self.data.take() {
                 Some(data) => seed.deserialize(data),
                 None => Err(serde_json::Error::custom("the data were read already")),
             },
-            (None, false) => Err(serde_json::Error::custom("the value was requested before its key")),
+            (None, false) => {
+                Err(serde_json::Error::custom("the value was requested before its key"))
+            }
         }
     }
 }
@@ -231,8 +267,15 @@ mod tests {
         let open = AccountCommand::Open { owner: "a".into(), note: None };
         assert_eq!(read("Open", r#"{"owner": "a"}"#), Ok((open, vec![])));
         assert_eq!(read("Close", "{}"), Ok((AccountCommand::Close {}, vec![])));
-        assert_eq!(read("Close", r#"{"why": 1}"#), Ok((AccountCommand::Close {}, vec!["why".into()])));
-        assert_eq!(read("Ping", " {} "), Ok((AccountCommand::Ping, vec![])), "a command without data");
+        assert_eq!(
+            read("Close", r#"{"why": 1}"#),
+            Ok((AccountCommand::Close {}, vec!["why".into()]))
+        );
+        assert_eq!(
+            read("Ping", " {} "),
+            Ok((AccountCommand::Ping, vec![])),
+            "a command without data"
+        );
         assert_eq!(read("Ping", r#"{"why": 1}"#), Ok((AccountCommand::Ping, vec!["why".into()])));
         for (name, data, expected) in [
             ("Open", r#"{"owner": 7}"#, "owner: invalid type"),

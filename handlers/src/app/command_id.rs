@@ -10,7 +10,12 @@ use uuid::{NoContext, Timestamp, Uuid};
 /// It covers what the client sent, not the parsed command: a missing field differs from one that is
 /// sent with its default. So a release can add a field and still match retries of earlier commands.
 pub(crate) fn fingerprint(name: &str, actor: &Id, sent: &CanonicalJson) -> Fingerprint {
-    Fingerprint::of(&[b"ledgerfold/command/1", name.as_bytes(), actor.as_str().as_bytes(), sent.as_bytes()])
+    Fingerprint::of(&[
+        b"ledgerfold/command/1",
+        name.as_bytes(),
+        actor.as_str().as_bytes(),
+        sent.as_bytes(),
+    ])
 }
 
 /// An id for a command without one. It uses the store's clock, which checks ids: the id is not
@@ -31,11 +36,11 @@ mod tests {
         fingerprint(name, &Id::new(actor).unwrap(), &CanonicalJson::of(&value).unwrap()).to_string()
     }
 
-    /// Commits store fingerprints. A release that changes them rejects retries of all earlier commands.
+    /// Commits store fingerprints. A release that changes them rejects retries of all earlier
+    /// commands.
     #[test]
     fn fingerprints_stay_what_they_are() {
-        let order =
-            r#"{"customer_id":"c","currency":"EUR","lines":[{"item":"book","quantity":1,"unit_price_minor":5}]}"#;
+        let order = r#"{"customer_id":"c","currency":"EUR","lines":[{"item":"book","quantity":1,"unit_price_minor":5}]}"#;
         for (name, actor, json, expected) in [
             ("ReceiveStock", "anna", r#"{"quantity":5}"#, "qJs2of-1Z6KOwwsxKAcPVA"),
             ("ReceiveStock", "anna", "{ \"quantity\" : 5 }", "qJs2of-1Z6KOwwsxKAcPVA"),

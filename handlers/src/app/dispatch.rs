@@ -9,8 +9,8 @@ use crate::process::{AskAnswer, AskError, SendCommand};
 use crate::telemetry::{self, command_metrics};
 use crate::telemetry::{Metric, count};
 use eventstore::{
-    CommandHandler, CommandRequest, CommandResult, Commit, EventStore, ExecuteAllError, ExecuteError,
-    MultiStreamRequest, SnapshotVerification, StreamId, StreamLoadError,
+    CommandHandler, CommandRequest, CommandResult, Commit, EventStore, ExecuteAllError,
+    ExecuteError, MultiStreamRequest, SnapshotVerification, StreamId, StreamLoadError,
 };
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -73,7 +73,10 @@ pub(crate) trait ErasedHandler: Send + Sync {
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
     /// Finds the recorded result of a command, and decides nothing if there is none.
-    fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>>;
+    fn look_up(
+        &self,
+        request: CommandRequest,
+    ) -> BoxFuture<'_, Result<CommandResult, CommandError>>;
     /// Compares the stream's snapshot with its events.
     fn verify_snapshot<'a>(
         &'a self,
@@ -98,10 +101,15 @@ where
     E: 'static,
 {
     /// `decide` of the aggregate, applied to this command.
-    fn decide_fn(&self, command: &Command) -> impl Fn(&S) -> Result<Vec<E>, CommandRefusal> + Send + Sync + 'static {
+    fn decide_fn(
+        &self,
+        command: &Command,
+    ) -> impl Fn(&S) -> Result<Vec<E>, CommandRefusal> + Send + Sync + 'static {
         let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
         move |state| match typed::<C>(&value) {
-            Some(command) => decide(state, command).map_err(|refusal| CommandRefusal::of(&refusal, code)),
+            Some(command) => {
+                decide(state, command).map_err(|refusal| CommandRefusal::of(&refusal, code))
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -127,10 +135,17 @@ where
         request: CommandRequest,
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>> {
-        Box::pin(self.handler.handle_recording_refusals(request, self.decide_fn(command), |refusal| refusal.code))
+        Box::pin(self.handler.handle_recording_refusals(
+            request,
+            self.decide_fn(command),
+            |refusal| refusal.code,
+        ))
     }
 
-    fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>> {
+    fn look_up(
+        &self,
+        request: CommandRequest,
+    ) -> BoxFuture<'_, Result<CommandResult, CommandError>> {
         Box::pin(self.handler.handle(request, |_| Ok(Vec::new())))
     }
 
@@ -149,10 +164,14 @@ where
 impl Dispatcher {
     /// A dispatcher of the app's commands, over that store.
     pub fn new(app: &App, store: &EventStore) -> Self {
-        let handler = |aggregate: &Arc<dyn AnyAggregate>| (aggregate.category(), aggregate.handler(store.clone()));
+        let handler = |aggregate: &Arc<dyn AnyAggregate>| {
+            (aggregate.category(), aggregate.handler(store.clone()))
+        };
         let handlers: BTreeMap<_, _> = app.aggregates().iter().map(handler).collect();
-        let across =
-            app.commands_across().iter().filter_map(|command| Some((command.name, (command.handler)(&handlers)?)));
+        let across = app
+            .commands_across()
+            .iter()
+            .filter_map(|command| Some((command.name, (command.handler)(&handlers)?)));
         Self { across: Arc::new(across.collect()), handlers: Arc::new(handlers) }
     }
 
@@ -168,7 +187,10 @@ impl Dispatcher {
     ) -> Result<HandledAcross, AcrossError> {
         let Some(handler) = self.across.get(name) else {
             let reason = format!("this app has no command {name} over several streams");
-            return Err(ExecuteAllError::Refused(CommandRefusal { code: "unknown-command", reason }));
+            return Err(ExecuteAllError::Refused(CommandRefusal {
+                code: "unknown-command",
+                reason,
+            }));
         };
         let handled = handler(request, command).await?;
         command_metrics::count_handled(handled.replayed);
@@ -185,8 +207,13 @@ impl Dispatcher {
         request: CommandRequest,
         command: &Command,
     ) -> Result<CommandResult, CommandError> {
-        let Some(handler) = self.handlers.get(command.category()) else { return Err(unknown(command.category())) };
-        let handled = handler.handle(request.clone(), command).await.inspect_err(command_metrics::count_failed)?;
+        let Some(handler) = self.handlers.get(command.category()) else {
+            return Err(unknown(command.category()));
+        };
+        let handled = handler
+            .handle(request.clone(), command)
+            .await
+            .inspect_err(command_metrics::count_failed)?;
         command_metrics::log(&request, &handled);
         telemetry::annotate(&request.stream, Some(handled.version), &request.metadata);
         telemetry::record_outcome(handled.replayed, handled.lost_races);
@@ -202,10 +229,16 @@ impl Dispatcher {
         })
     }
 
-    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<AskAnswer, AskError> {
+    async fn ask(
+        &self,
+        app: &App,
+        request: CommandRequest,
+        command: &Value,
+    ) -> Result<AskAnswer, AskError> {
         let permanent = |source| AskError { passes: false, source };
-        let command =
-            app.read_process_command(request.stream.category(), command).map_err(|error| permanent(error.into()))?;
+        let command = app
+            .read_process_command(request.stream.category(), command)
+            .map_err(|error| permanent(error.into()))?;
         let Some(handler) = self.handlers.get(command.category()) else {
             return Err(permanent(unknown(command.category()).into()));
         };
@@ -230,7 +263,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`StreamLoadError`].
-    pub async fn verify_snapshot(&self, stream: &StreamId) -> Result<SnapshotVerification, StreamLoadError> {
+    pub async fn verify_snapshot(
+        &self,
+        stream: &StreamId,
+    ) -> Result<SnapshotVerification, StreamLoadError> {
         match self.handlers.get(stream.category()) {
             Some(handler) => handler.verify_snapshot(stream).await,
             None => Ok(SnapshotVerification::Absent),
@@ -241,7 +277,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`CommandError`]. It is not logged yet, and a commit may exist.
-    pub(crate) async fn recorded(&self, request: CommandRequest) -> Result<Option<Commit>, CommandError> {
+    pub(crate) async fn recorded(
+        &self,
+        request: CommandRequest,
+    ) -> Result<Option<Commit>, CommandError> {
         let category = request.stream.category();
         let Some(handler) = self.handlers.get(category) else { return Err(unknown(category)) };
         match handler.look_up(request).await {

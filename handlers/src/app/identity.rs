@@ -44,7 +44,8 @@ impl Identity {
 
 /// The identity of the app that was checked first.
 pub(crate) fn identity() -> &'static Identity {
-    IDENTITY.get_or_init(|| Identity::of(UNNAMED, Some("https://ledgerfold.dev/problems/"), Vec::new()))
+    IDENTITY
+        .get_or_init(|| Identity::of(UNNAMED, Some("https://ledgerfold.dev/problems/"), Vec::new()))
 }
 
 /// Sets the identity of this process, unless it has one.
@@ -59,8 +60,14 @@ mod tests {
     #[test]
     fn all_names_follow_from_the_apps() {
         let billing = Identity::of("billing", None, vec!["payments"]);
-        assert_eq!((billing.title.as_str(), billing.problems.as_str()), ("Billing", "urn:problem:billing:"));
-        assert_eq!(billing.scopes, ["billing/write", "billing/read", "billing/audit", "billing/operate"]);
+        assert_eq!(
+            (billing.title.as_str(), billing.problems.as_str()),
+            ("Billing", "urn:problem:billing:")
+        );
+        assert_eq!(
+            billing.scopes,
+            ["billing/write", "billing/read", "billing/audit", "billing/operate"]
+        );
         for (actor, is_process) in [("payments", true), ("Payments", true), ("payments2", false)] {
             assert_eq!(billing.is_process(&Id::new(actor).unwrap()), is_process, "{actor}");
         }

@@ -205,7 +205,9 @@ impl App {
     /// which reads rows and lists.
     #[must_use]
     pub fn merge(mut self, router: fn() -> OpenApiRouter<Projector>) -> Self {
-        self.segments.extend(router().get_openapi().paths.paths.keys().filter_map(|path| first_segment(path)));
+        self.segments.extend(
+            router().get_openapi().paths.paths.keys().filter_map(|path| first_segment(path)),
+        );
         self.extra.push(router);
         self
     }
@@ -214,7 +216,9 @@ impl App {
     #[must_use]
     pub fn read_model(mut self, projection: Projection) -> Self {
         // Lists show read models first, then the audit index, then processes.
-        let is_later = |known: &Projection| known.name == audit_index::PROJECTION.name || !known.is_read_model();
+        let is_later = |known: &Projection| {
+            known.name == audit_index::PROJECTION.name || !known.is_read_model()
+        };
         let place = self.consumers.iter().position(is_later).unwrap_or(self.consumers.len());
         self.consumers.insert(place, projection);
         self
@@ -245,7 +249,9 @@ impl App {
 
     /// An example of a stream's name for each aggregate.
     pub fn example_streams(&self) -> Vec<String> {
-        let name = |aggregate: &Arc<dyn AnyAggregate>| format!("{}-{}", aggregate.category(), aggregate.key().example);
+        let name = |aggregate: &Arc<dyn AnyAggregate>| {
+            format!("{}-{}", aggregate.category(), aggregate.key().example)
+        };
         self.aggregates.iter().map(name).collect()
     }
 
@@ -257,7 +263,8 @@ impl App {
                 Target::Across(_) | Target::Row(_) | Target::List(_) => None,
             })
         };
-        let (route, to) = commands().find(|(_, to)| to.creates.is_some()).or_else(|| commands().next())?;
+        let (route, to) =
+            commands().find(|(_, to)| to.creates.is_some()).or_else(|| commands().next())?;
         let aggregate = self.aggregate_of(to.category)?;
         let (_, example) = aggregate.examples().into_iter().find(|(name, _)| name == to.command)?;
         let parameter = format!("{{{}}}", route.parameter().unwrap_or_default());
@@ -350,8 +357,10 @@ fn first_segment(path: &str) -> Option<String> {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let categories: Vec<&str> = self.aggregates.iter().map(|aggregate| aggregate.category()).collect();
-        let consumers: Vec<&str> = self.consumers.iter().map(|projection| projection.name).collect();
+        let categories: Vec<&str> =
+            self.aggregates.iter().map(|aggregate| aggregate.category()).collect();
+        let consumers: Vec<&str> =
+            self.consumers.iter().map(|projection| projection.name).collect();
         write!(f, "{} of {categories:?}, read by {consumers:?}", self.name)
     }
 }

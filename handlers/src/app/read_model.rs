@@ -3,7 +3,9 @@
 use super::Aggregate;
 use chrono::{DateTime, Utc};
 use eventstore::{EventCodec, StreamId};
-use projections::{Change, FoldError, Follows, Kind, Listing, MultiStreamDelta, Projection, RecordedEvent, RowData};
+use projections::{
+    Change, FoldError, Follows, Kind, Listing, MultiStreamDelta, Projection, RecordedEvent, RowData,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,7 +29,8 @@ pub struct Addition<D> {
 }
 
 /// Returns the new memory of a stream after an event, and what the event adds to which rows.
-pub type FoldOfMany<Memory, E, Delta> = fn(Memory, &E, EventContext<'_>) -> (Memory, Vec<Addition<Delta>>);
+pub type FoldOfMany<Memory, E, Delta> =
+    fn(Memory, &E, EventContext<'_>) -> (Memory, Vec<Addition<Delta>>);
 
 /// Builds read models. Their functions are leaked: each read model is built once, at start.
 pub struct ReadModel;
@@ -50,7 +53,8 @@ impl ReadModel {
         let events = of.events;
         let typed = move |row: Option<&Value>, recorded: &RecordedEvent<'_>| {
             let row = row.cloned().map(serde_json::from_value).transpose()?;
-            let context = EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
+            let context =
+                EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
             let row = fold(row, &events.decode(recorded.event)?, context);
             let row = row.ok_or_else(|| FoldError::Beginning(recorded.event.event_type.clone()))?;
             Ok(RowData { listing: listed(&row, context), data: serde_json::to_value(row)? })
@@ -78,12 +82,16 @@ impl ReadModel {
     {
         let events = of.events;
         let typed = move |memory: Option<&Value>, recorded: &RecordedEvent<'_>| {
-            let memory = memory.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-            let context = EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
+            let memory =
+                memory.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
+            let context =
+                EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
             let (memory, added) = fold(memory, &events.decode(recorded.event)?, context);
-            let change =
-                |added: Addition<Delta>| Ok(Change { row: added.row, delta: serde_json::to_value(added.delta)? });
-            let changes = added.into_iter().map(change).collect::<Result<_, serde_json::Error>>()?;
+            let change = |added: Addition<Delta>| {
+                Ok(Change { row: added.row, delta: serde_json::to_value(added.delta)? })
+            };
+            let changes =
+                added.into_iter().map(change).collect::<Result<_, serde_json::Error>>()?;
             Ok(MultiStreamDelta { memory: serde_json::to_value(memory)?, changes })
         };
         let merged = move |row: Option<&Value>, change: &Change| {
@@ -91,7 +99,10 @@ impl ReadModel {
             let row = merge(row.cloned().map(serde_json::from_value).transpose()?, &delta);
             Ok(RowData { listing: listed(&row, &delta), data: serde_json::to_value(row)? })
         };
-        let kind = Kind::MultiStream { fold: Box::leak(Box::new(typed)), merge: Box::leak(Box::new(merged)) };
+        let kind = Kind::MultiStream {
+            fold: Box::leak(Box::new(typed)),
+            merge: Box::leak(Box::new(merged)),
+        };
         projection(name, shape, of.category, events, kind)
     }
 }
@@ -104,5 +115,12 @@ fn projection<E: DeserializeOwned + 'static>(
     kind: Kind,
 ) -> Projection {
     let knows = Box::leak(Box::new(move |event_type: &str| events.knows(event_type)));
-    Projection { name, shape, follows: Follows::Categories(Box::leak(Box::new([category]))), knows, ignored: &[], kind }
+    Projection {
+        name,
+        shape,
+        follows: Follows::Categories(Box::leak(Box::new([category]))),
+        knows,
+        ignored: &[],
+        kind,
+    }
 }

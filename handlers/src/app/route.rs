@@ -129,7 +129,8 @@ impl RowRoute {
             (utoipa::openapi::Ref::from_schema_name(V::name()).into(), named)
         };
         let json = move |row: &Row| {
-            let unreadable = |error| UnreadableRow { key: row.key.clone(), source: Some(Arc::new(error)) };
+            let unreadable =
+                |error| UnreadableRow { key: row.key.clone(), source: Some(Arc::new(error)) };
             serde_json::value::to_raw_value(&view(row)?).map_err(unreadable)
         };
         Self { read_model, view: Arc::new(json), schema }

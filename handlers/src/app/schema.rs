@@ -24,5 +24,9 @@ fn variant(schema: &RefOr<Schema>) -> Option<CommandSchema> {
     let RefOr::T(Schema::Object(object)) = schema else { return None };
     let RefOr::T(Schema::Object(tag)) = object.properties.get("type")? else { return None };
     let name = tag.enum_values.as_ref()?.first()?.as_str()?.to_owned();
-    Some(CommandSchema { name, description: object.description.clone(), data: object.properties.get("data").cloned() })
+    Some(CommandSchema {
+        name,
+        description: object.description.clone(),
+        data: object.properties.get("data").cloned(),
+    })
 }

@@ -35,12 +35,20 @@ impl<'a> Chain<'a> {
 }
 
 /// Whether the commit follows the one before it, or begins the stream.
-pub(super) fn follows(stream: &StreamId, commit: &Commit, before: Option<&Commit>) -> Result<(), CorruptStream> {
+pub(super) fn follows(
+    stream: &StreamId,
+    commit: &Commit,
+    before: Option<&Commit>,
+) -> Result<(), CorruptStream> {
     let hash = before.map_or_else(|| Head::empty(stream).hash(), |before| before.hash);
     if commit.follows(&hash) {
         return Ok(());
     }
-    Err(CorruptStream { stream: stream.to_string(), version: commit.version, damage: Damage::Chain })
+    Err(CorruptStream {
+        stream: stream.to_string(),
+        version: commit.version,
+        damage: Damage::Chain,
+    })
 }
 
 impl OpenTrail {
@@ -58,15 +66,23 @@ impl OpenTrail {
     ) -> Result<StreamPage, AuditError> {
         let (stream, direction) = (chain.stream, chain.direction);
         let page = self.store.read(stream, from, direction, limit).await?;
-        let first = page.commits.first().filter(|first| direction == Direction::Forwards && first.version > 1);
+        let first = page
+            .commits
+            .first()
+            .filter(|first| direction == Direction::Forwards && first.version > 1);
         if let (Some(first), None) = (first, &chain.last) {
             chain.last = self.before(stream, first.version).await?;
         }
         page.commits.iter().try_for_each(|commit| chain.take(commit))?;
-        let oldest = page.commits.last().filter(|last| direction == Direction::Backwards && last.version > 1);
+        let oldest = page
+            .commits
+            .last()
+            .filter(|last| direction == Direction::Backwards && last.version > 1);
         if let Some(oldest) = oldest {
             let before = self.before(stream, oldest.version).await?;
-            before.map_or(Ok(()), |before| follows(stream, oldest, Some(&before))).map_err(ReadError::from)?;
+            before
+                .map_or(Ok(()), |before| follows(stream, oldest, Some(&before)))
+                .map_err(ReadError::from)?;
         }
         Ok(page)
     }

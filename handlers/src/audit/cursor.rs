@@ -78,9 +78,11 @@ impl FromStr for Cursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
-        let bytes =
-            Some(text).filter(|text| text.len() <= MAX_CURSOR_CHARS).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-        let place: Option<SearchPlace> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let bytes = Some(text)
+            .filter(|text| text.len() <= MAX_CURSOR_CHARS)
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let place: Option<SearchPlace> =
+            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         place.filter(SearchPlace::is_possible).map(Self).ok_or(InvalidCursor)
     }
 }
@@ -137,6 +139,9 @@ mod tests {
             assert_eq!(text(json).parse::<Cursor>(), Err(InvalidCursor), "{json}");
         }
         assert_eq!("{\"version\":1}".parse::<Cursor>(), Err(InvalidCursor));
-        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(SearchPlace::Stream { version: 1, end: None })));
+        assert_eq!(
+            text("{\"version\":1}").parse(),
+            Ok(Cursor(SearchPlace::Stream { version: 1, end: None }))
+        );
     }
 }

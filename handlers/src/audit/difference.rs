@@ -88,7 +88,8 @@ impl Span {
         let forwards = match (from, to) {
             (Moment::Version(from), Some(Moment::Version(to))) => from < to,
             (Moment::Time(from), Some(Moment::Time(to))) => from < to,
-            (Moment::Version(_), Some(Moment::Time(_))) | (Moment::Time(_), Some(Moment::Version(_))) => {
+            (Moment::Version(_), Some(Moment::Time(_)))
+            | (Moment::Time(_), Some(Moment::Version(_))) => {
                 return Err(UnfitSpan::Mixed);
             }
             (Moment::Version(_) | Moment::Time(_), None) => true,
@@ -103,7 +104,11 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`AuditError`].
-    pub async fn difference(&self, stream: &StreamId, span: Span) -> Result<Difference, AuditError> {
+    pub async fn difference(
+        &self,
+        stream: &StreamId,
+        span: Span,
+    ) -> Result<Difference, AuditError> {
         let replayed = self.replay(stream, span.from, span.to).await?;
         let Replayed { read_model, from, to, before, after, events } = replayed;
         let shown = u64::try_from(events.len()).unwrap_or(u64::MAX);

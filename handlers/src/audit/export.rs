@@ -46,7 +46,12 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`AuditError`].
-    pub async fn export(&self, search: Search, limit: Option<u64>, format: Format) -> Result<Export, AuditError> {
+    pub async fn export(
+        &self,
+        search: Search,
+        limit: Option<u64>,
+        format: Format,
+    ) -> Result<Export, AuditError> {
         let (source, search) = match search.stream().cloned() {
             Some(stream) => {
                 let head = self.existing(&stream).await?.version();
@@ -83,7 +88,9 @@ impl Export {
     async fn page(&mut self) -> Result<Vec<super::Occurrence>, AuditError> {
         let limit = usize::try_from(self.left.min(PAGE_EVENTS)).unwrap_or(usize::MAX);
         let page = match &self.source {
-            ExportSource::Stream { stream, head } => self.trail.search_stream(&self.search, stream, *head, limit).await,
+            ExportSource::Stream { stream, head } => {
+                self.trail.search_stream(&self.search, stream, *head, limit).await
+            }
             ExportSource::Index => self.trail.search_index(&self.search, limit).await,
         };
         let FoundPage { events, damaged, next } = page?;

@@ -39,7 +39,10 @@ impl Period {
     ///
     /// # Errors
     /// [`BackwardPeriod`] if no time is between them.
-    pub fn new(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Self, BackwardPeriod> {
+    pub fn new(
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+    ) -> Result<Self, BackwardPeriod> {
         let backwards = from.zip(to).is_some_and(|(from, to)| from >= to);
         if backwards { Err(BackwardPeriod) } else { Ok(Self { from, to }) }
     }
@@ -70,7 +73,9 @@ impl Filter {
     /// Whether the event of the commit matches.
     pub(super) fn fits(&self, commit: &Commit, event: &Event) -> bool {
         let metadata = &commit.metadata;
-        let is = |wanted: &Option<Id>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted.as_str() == found);
+        let is = |wanted: &Option<Id>, found: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.as_str() == found)
+        };
         is(&self.actor, metadata.actor.as_str())
             && is(&self.event_type, &event.body.event_type)
             && is(&self.command, metadata.command_id.as_str())
@@ -90,7 +95,10 @@ mod specs {
     #[test]
     fn a_period_has_its_first_time_and_not_its_last() {
         let period = Period::new(Some(time(1)), Some(time(3))).unwrap();
-        assert_eq!([0, 1, 2, 3].map(|second| period.holds(time(second))), [false, true, true, false]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|second| period.holds(time(second))),
+            [false, true, true, false]
+        );
         assert!(Period::default().holds(time(0)));
         for to in [0, 1] {
             assert_eq!(Period::new(Some(time(1)), Some(time(to))), Err(BackwardPeriod));
@@ -102,7 +110,10 @@ mod specs {
         let id = |text: &str| Some(Id::new(text).unwrap());
         let none = Filter::default();
         assert_eq!(none.without(), Some("access"));
-        assert_eq!(Filter { actor: id("ann"), event_type: id("Noted"), ..none.clone() }.without(), Some("access"));
+        assert_eq!(
+            Filter { actor: id("ann"), event_type: id("Noted"), ..none.clone() }.without(),
+            Some("access")
+        );
         for asked in [
             Filter { readings: true, ..none.clone() },
             Filter { event_type: id("AuditTrailRead"), ..none.clone() },

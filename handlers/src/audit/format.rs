@@ -123,7 +123,9 @@ fn guarded(text: &str) -> String {
 mod specs {
     use super::*;
     use chrono::DateTime;
-    use eventstore::{CommandMetadata, Commit, Direction, Event, Fingerprint, Hash, NewEvent, StreamId};
+    use eventstore::{
+        CommandMetadata, Commit, Direction, Event, Fingerprint, Hash, NewEvent, StreamId,
+    };
     use serde_json::value::RawValue;
 
     /// An event whose ids and data are these texts.
@@ -142,7 +144,8 @@ mod specs {
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
         let events = vec![Event { version: 1, body }];
         let commit = Commit { version: 1, metadata, recorded_at, events, hash: Hash::of(&[]) };
-        Occurrence::of_commit(&StreamId::new("note-1").unwrap(), commit, Direction::Forwards).remove(0)
+        Occurrence::of_commit(&StreamId::new("note-1").unwrap(), commit, Direction::Forwards)
+            .remove(0)
     }
 
     /// The cells of a file, without their guards.
@@ -172,15 +175,24 @@ mod specs {
             let raw = csv::Reader::from_reader(&*file).into_records().next().unwrap().unwrap();
             assert!(raw.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@'])), "{raw:?}");
             let row = read(&file).remove(0);
-            assert_eq!(row, ["note-1", "1", "Noted", "1", "2026-09-21T14:13:20.000Z", id, id, id, "", data]);
+            assert_eq!(
+                row,
+                ["note-1", "1", "Noted", "1", "2026-09-21T14:13:20.000Z", id, id, id, "", data]
+            );
         }
     }
 
     #[test]
     fn json_lines_are_one_event_each() {
         let lines = Format::JsonLines.lines(&[event("a", "1"), event("b", "{\n\r\n}")]).unwrap();
-        let lines: Vec<serde_json::Value> =
-            String::from_utf8(lines).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((lines.len(), &lines[1]["actor"], &lines[1]["stream"]), (2, &"b".into(), &"note-1".into()));
+        let lines: Vec<serde_json::Value> = String::from_utf8(lines)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            (lines.len(), &lines[1]["actor"], &lines[1]["stream"]),
+            (2, &"b".into(), &"note-1".into())
+        );
     }
 }

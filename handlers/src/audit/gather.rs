@@ -2,7 +2,9 @@
 
 use super::OpenTrail;
 use super::chain::follows;
-use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId};
+use eventstore::{
+    Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId,
+};
 use futures::{StreamExt, TryStreamExt};
 use projections::audit_index::IndexEntry;
 use serde::Serialize;
@@ -75,13 +77,16 @@ impl OpenTrail {
     }
 }
 
-/// The commit, if it is the one of the entry: it may have been changed or replaced. Fields that the entry
-/// does not have are checked by the hash chain.
+/// The commit, if it is the one of the entry: it may have been changed or replaced. Fields that the
+/// entry does not have are checked by the hash chain.
 fn same(found: &IndexEntry, Linked { commit, broken }: Linked) -> Result<Commit, String> {
     let differences = found.differences(&IndexEntry::of(&found.stream, &commit));
     match differences.as_slice() {
         [] => broken.map_or(Ok(commit), Err),
-        names => Err(format!("the commit is not the one that the audit index knows: another {}", names.join(", "))),
+        names => Err(format!(
+            "the commit is not the one that the audit index knows: another {}",
+            names.join(", ")
+        )),
     }
 }
 
@@ -91,22 +96,33 @@ fn gone() -> String {
 
 /// The entries as few parts: consecutive commits of a stream are read together.
 fn parts(found: &[IndexEntry]) -> Vec<Part> {
-    let mut spans: Vec<_> = found.iter().map(|found| (&found.stream, found.version, found.last_version)).collect();
+    let mut spans: Vec<_> =
+        found.iter().map(|found| (&found.stream, found.version, found.last_version)).collect();
     spans.sort();
     let mut parts: Vec<Part> = Vec::new();
     for (stream, first, last) in spans {
         match parts.last_mut() {
-            Some(part) if part.stream == *stream && part.last + 1 == first && last - part.first < PART_EVENTS => {
+            Some(part)
+                if part.stream == *stream
+                    && part.last + 1 == first
+                    && last - part.first < PART_EVENTS =>
+            {
                 part.last = last;
                 part.commits.push((first, last));
             }
-            _ => parts.push(Part { stream: stream.clone(), first, last, commits: vec![(first, last)] }),
+            _ => parts.push(Part {
+                stream: stream.clone(),
+                first,
+                last,
+                commits: vec![(first, last)],
+            }),
         }
     }
     parts
 }
 
-/// If an item of the part is corrupt, its commits are read one by one, so that the others are shown.
+/// If an item of the part is corrupt, its commits are read one by one, so that the others are
+/// shown.
 async fn read(store: EventStore, part: Part) -> Result<ReadPart, StoreError> {
     match read_together(&store, &part).await {
         Err(ReadError::Corrupt(_)) => read_each(&store, &part).await,
@@ -115,8 +131,8 @@ async fn read(store: EventStore, part: Part) -> Result<ReadPart, StoreError> {
     }
 }
 
-/// Reads backwards: so one request finds the commit with the last event, wherever it begins. Also reads the
-/// commit before the part, because each commit is checked by the one before.
+/// Reads backwards: so one request finds the commit with the last event, wherever it begins. Also
+/// reads the commit before the part, because each commit is checked by the one before.
 async fn read_together(store: &EventStore, part: &Part) -> Result<ReadPart, ReadError> {
     let Part { stream, first, last, .. } = part;
     let (mut read, mut next) = (Vec::new(), Some(*last));
@@ -146,7 +162,11 @@ fn linked(stream: &StreamId, commit: Commit, before: Option<&Commit>) -> Linked 
 }
 
 /// The commit before that version, if it can be read.
-async fn before(store: &EventStore, part: &Part, version: u64) -> Result<Option<Commit>, StoreError> {
+async fn before(
+    store: &EventStore,
+    part: &Part,
+    version: u64,
+) -> Result<Option<Commit>, StoreError> {
     if version == 1 {
         return Ok(None);
     }
@@ -162,10 +182,14 @@ async fn read_each(store: &EventStore, part: &Part) -> Result<ReadPart, StoreErr
     for (first, last) in &part.commits {
         let commit = match store.read(&part.stream, *last, Direction::Backwards, 1).await {
             Ok(page) => match page.commits.into_iter().find(|commit| commit.version == *first) {
-                Some(commit) => Ok(linked(&part.stream, commit, before(store, part, *first).await?.as_ref())),
+                Some(commit) => {
+                    Ok(linked(&part.stream, commit, before(store, part, *first).await?.as_ref()))
+                }
                 None => Err(gone()),
             },
-            Err(ReadError::Corrupt(CorruptStream { damage: Damage::Hole { .. }, .. })) => Err(gone()),
+            Err(ReadError::Corrupt(CorruptStream { damage: Damage::Hole { .. }, .. })) => {
+                Err(gone())
+            }
             Err(ReadError::Corrupt(corrupt)) => Err(corrupt.damage.to_string()),
             Err(ReadError::Store(fault)) => return Err(fault),
         };

@@ -44,11 +44,16 @@ impl OpenTrail {
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(from));
         let mut chain = Chain::new(stream, Direction::Forwards);
         for _ in 0..MAX_PAGES {
-            let Some(start) = next.filter(|_| events.len() < limit && bytes < MAX_DATA_BYTES) else { break };
-            let missing = u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
+            let Some(start) = next.filter(|_| events.len() < limit && bytes < MAX_DATA_BYTES)
+            else {
+                break;
+            };
+            let missing =
+                u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
             let page = self.read_chained(&mut chain, start, missing).await?;
             let read = page.commits.into_iter();
-            let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
+            let read =
+                read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
             // The store reads whole commits. Commits that were appended after the head was read are
             // left out.
             for found in read.filter(|found| (from..=to).contains(&found.event.version)) {
@@ -76,7 +81,13 @@ impl HistoryPage {
     fn shown(&self) -> History {
         let head = StreamHead { version: self.head.version(), hash: self.head.hash().to_string() };
         let events = self.events.iter().map(Occurrence::audited).collect();
-        History { stream: self.head.stream().to_string(), head, events, next_from: self.next_from, to: self.to }
+        History {
+            stream: self.head.stream().to_string(),
+            head,
+            events,
+            next_from: self.next_from,
+            to: self.to,
+        }
     }
 }
 

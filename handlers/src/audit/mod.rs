@@ -61,7 +61,9 @@ pub enum AuditError {
     #[error("this app has no audit index: name a stream")]
     NoIndex,
     /// No read model has a row for each stream of that category, so that there is no state to show.
-    #[error("no read model follows the streams of category {0:?}, so that they have no state to show")]
+    #[error(
+        "no read model follows the streams of category {0:?}, so that they have no state to show"
+    )]
     NoReadModel(String),
     /// The stream began later.
     #[error("stream {stream} begins at {}, later than {}", time_text(*begins), time_text(*asked))]

@@ -23,7 +23,11 @@ impl Occurrence {
     /// The events of a commit in the order of the read.
     pub(super) fn of_commit(stream: &StreamId, commit: Commit, direction: Direction) -> Vec<Self> {
         let commit = Arc::new(commit);
-        let occurrence = |event: &Event| Self { stream: stream.clone(), commit: commit.clone(), event: event.clone() };
+        let occurrence = |event: &Event| Self {
+            stream: stream.clone(),
+            commit: commit.clone(),
+            event: event.clone(),
+        };
         match direction {
             Direction::Forwards => commit.events.iter().map(occurrence).collect(),
             Direction::Backwards => commit.events.iter().rev().map(occurrence).collect(),

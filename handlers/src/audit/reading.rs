@@ -7,7 +7,8 @@ use crate::app::canonical_json::CanonicalJson;
 use crate::app::command_id::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidStreamId, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidStreamId,
+    StreamId,
 };
 use projections::Projector;
 use serde_json::json;
@@ -128,10 +129,18 @@ impl AuditTrail {
             }
             recorded => recorded?,
         }
-        Ok(OpenTrail { app: self.app.clone(), store: self.store.clone(), projector: self.projector.clone() })
+        Ok(OpenTrail {
+            app: self.app.clone(),
+            store: self.store.clone(),
+            projector: self.projector.clone(),
+        })
     }
 
-    async fn record(&self, request: CommandRequest, command: &ReadAuditTrail) -> Result<(), ExecuteError<Infallible>> {
+    async fn record(
+        &self,
+        request: CommandRequest,
+        command: &ReadAuditTrail,
+    ) -> Result<(), ExecuteError<Infallible>> {
         let command = command.clone();
         self.access.handle(request, move |log| access::decide(log, &command)).await.map(|_| ())
     }
@@ -196,14 +205,24 @@ mod tests {
 
     #[test]
     fn a_reading_goes_to_the_stream_of_its_actor_and_day() {
-        let reader = Reader { actor: Id::new("operator:ann").unwrap(), correlation_id: None, trace_parent: None };
+        let reader = Reader {
+            actor: Id::new("operator:ann").unwrap(),
+            correlation_id: None,
+            trace_parent: None,
+        };
         let command = ReadAuditTrail { call: "history".into(), about: BTreeMap::new() };
         let at = DateTime::from_timestamp(1_795_305_600, 0).unwrap();
         let command_id = Id::new("r-1").unwrap();
         let first = request(&reader, &command, command_id.clone(), at).unwrap();
         // printf operator:ann | sha256sum
         assert_eq!(first.stream.as_str(), "access-2026-11-22.875af8c8912dff32");
-        assert_eq!(apart(&first).unwrap().as_str(), format!("{}.{}", first.stream, first.metadata.command_id));
-        assert_eq!((&first.metadata.correlation_id, &first.metadata.command_id), (&command_id, &command_id));
+        assert_eq!(
+            apart(&first).unwrap().as_str(),
+            format!("{}.{}", first.stream, first.metadata.command_id)
+        );
+        assert_eq!(
+            (&first.metadata.correlation_id, &first.metadata.command_id),
+            (&command_id, &command_id)
+        );
     }
 }

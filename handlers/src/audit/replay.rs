@@ -51,7 +51,8 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`].
     pub async fn at(&self, stream: &StreamId, moment: Moment) -> Result<StateAt, AuditError> {
-        let Replayed { read_model, to, after, .. } = self.replay(stream, moment, Some(moment)).await?;
+        let Replayed { read_model, to, after, .. } =
+            self.replay(stream, moment, Some(moment)).await?;
         Ok(StateAt {
             stream: stream.to_string(),
             version: to.version,
@@ -72,13 +73,14 @@ impl OpenTrail {
         from: Moment,
         to: Option<Moment>,
     ) -> Result<Replayed, AuditError> {
-        let follower =
-            follower(&self.app, stream).ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
+        let follower = follower(&self.app, stream)
+            .ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
         let end = self.existing(stream).await?;
         for moment in [Some(from), to].into_iter().flatten() {
             is_within(moment, &end)?;
         }
-        let mut walk = ReplayRun::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
+        let mut walk =
+            ReplayRun::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
         let mut head = Head::empty(stream);
         while head.version() < end.version() {
             let next = self.store.load_next(&head).await?;
@@ -87,7 +89,9 @@ impl OpenTrail {
             }
             // Commits that were appended after the end was read are left out.
             let commits = next.batches.into_iter().flat_map(|batch| batch.commits);
-            commits.filter(|commit| commit.version <= end.version()).try_for_each(|commit| walk.step(commit))?;
+            commits
+                .filter(|commit| commit.version <= end.version())
+                .try_for_each(|commit| walk.step(commit))?;
             head = next.head;
         }
         walk.ended()
@@ -113,10 +117,12 @@ type Fold = &'static projections::Fold<RowData>;
 
 /// The projection that has a row for each stream of that kind.
 fn follower(app: &App, stream: &StreamId) -> Option<(Projection, Fold)> {
-    app.consumers().iter().filter(|projection| projection.follows.includes(stream)).find_map(|projection| {
-        let Kind::SingleStream { fold } = projection.kind else { return None };
-        Some((*projection, fold))
-    })
+    app.consumers().iter().filter(|projection| projection.follows.includes(stream)).find_map(
+        |projection| {
+            let Kind::SingleStream { fold } = projection.kind else { return None };
+            Some((*projection, fold))
+        },
+    )
 }
 
 /// The states of a stream at two moments.
@@ -175,10 +181,28 @@ struct ReplayRun<'a> {
 }
 
 impl<'a> ReplayRun<'a> {
-    fn new(stream: &'a StreamId, (projection, fold): (Projection, Fold), from: Moment, to: Moment) -> Self {
+    fn new(
+        stream: &'a StreamId,
+        (projection, fold): (Projection, Fold),
+        from: Moment,
+        to: Moment,
+    ) -> Self {
         let (begins, row, before, reached_from, reached_to) = (None, None, None, None, None);
         let (events, bytes) = (Vec::new(), 0);
-        Self { stream, projection, fold, from, to, begins, row, before, reached_from, reached_to, events, bytes }
+        Self {
+            stream,
+            projection,
+            fold,
+            from,
+            to,
+            begins,
+            row,
+            before,
+            reached_from,
+            reached_to,
+            events,
+            bytes,
+        }
     }
 
     fn step(&mut self, commit: Commit) -> Result<(), AuditError> {
@@ -186,7 +210,11 @@ impl<'a> ReplayRun<'a> {
         self.begins.get_or_insert(commit.recorded_at);
         let to = self.to;
         for event in commit.events.iter().filter(|event| to.has(&commit, event)) {
-            let proof = Proof { version: event.version, recorded_at: commit.recorded_at, hash: commit.hash };
+            let proof = Proof {
+                version: event.version,
+                recorded_at: commit.recorded_at,
+                hash: commit.hash,
+            };
             if self.from.has(&commit, event) {
                 self.reached_from = Some(proof);
             } else {
@@ -201,16 +229,29 @@ impl<'a> ReplayRun<'a> {
 
     fn keep(&mut self, commit: &Arc<Commit>, event: &Event) {
         if self.events.len() < MAX_EVENTS && self.bytes < MAX_DATA_BYTES {
-            let shown = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
+            let shown = Occurrence {
+                stream: self.stream.clone(),
+                commit: commit.clone(),
+                event: event.clone(),
+            };
             self.bytes += shown.data_bytes();
             self.events.push(shown);
         }
     }
 
     fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
-        let recorded = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-        let folded = self.projection.apply(&recorded, |recorded| (self.fold)(self.row.as_ref(), recorded));
-        let failed = |source| AuditError::Fold { stream: self.stream.clone(), version: event.version, source };
+        let recorded = RecordedEvent {
+            stream: self.stream,
+            recorded_at: commit.recorded_at,
+            event: &event.body,
+        };
+        let folded =
+            self.projection.apply(&recorded, |recorded| (self.fold)(self.row.as_ref(), recorded));
+        let failed = |source| AuditError::Fold {
+            stream: self.stream.clone(),
+            version: event.version,
+            source,
+        };
         if let Some(folded) = folded.map_err(failed)? {
             self.row = Some(folded.data);
         }

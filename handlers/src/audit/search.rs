@@ -55,13 +55,23 @@ impl Search {
             Some(Cursor(SearchPlace::Stream { .. })) => stream.is_some(),
             Some(Cursor(SearchPlace::Index { .. })) => stream.is_none(),
         };
-        if fits { Ok(Self { stream, filter, direction, cursor, end: None }) } else { Err(InvalidCursor) }
+        if fits {
+            Ok(Self { stream, filter, direction, cursor, end: None })
+        } else {
+            Err(InvalidCursor)
+        }
     }
 
     /// The events of a stream from that version on, the oldest first.
     pub fn of_stream(stream: StreamId, from: u64) -> Self {
         let cursor = Some(Cursor::in_stream(from, None));
-        Self { stream: Some(stream), filter: Filter::default(), direction: Direction::Forwards, cursor, end: None }
+        Self {
+            stream: Some(stream),
+            filter: Filter::default(),
+            direction: Direction::Forwards,
+            cursor,
+            end: None,
+        }
     }
 
     /// The stream that is searched; none for the whole store.
@@ -140,12 +150,15 @@ impl OpenTrail {
         limit: usize,
     ) -> Result<FoundPage, AuditError> {
         let (mut events, mut next) = (Collected::up_to(limit), Some(search.first_version(head)));
-        let go_on = |version| Cursor::in_stream(version, (search.direction == Direction::Forwards).then_some(head));
+        let go_on = |version| {
+            Cursor::in_stream(version, (search.direction == Direction::Forwards).then_some(head))
+        };
         let mut chain = Chain::new(stream, search.direction);
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|version| *version <= head) else { break };
             let page = self.read_chained(&mut chain, start, PAGE_EVENTS).await?;
-            for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit)) {
+            for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit))
+            {
                 let version = found.event.version;
                 // A page has whole commits: events before the start were on an earlier page.
                 if version > head || search.is_before(version, start) {
@@ -164,13 +177,18 @@ impl OpenTrail {
     }
 
     /// Searches the whole store.
-    pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
+    pub(super) async fn search_index(
+        &self,
+        search: &Search,
+        limit: usize,
+    ) -> Result<FoundPage, AuditError> {
         let (mut after, cut) = search.place();
         let end = search.end();
         let (mut events, mut damaged) = (Collected::up_to(limit), Vec::new());
         for _ in 0..MAX_PAGES {
             let wanted = limit.saturating_sub(events.events.len()).clamp(1, PAGE_COMMITS);
-            let AuditPage { found, next } = self.find(&search.of_commits(after, end.cloned(), wanted)).await?;
+            let AuditPage { found, next } =
+                self.find(&search.of_commits(after, end.cloned(), wanted)).await?;
             // The index reached its limit of requests before the page was full.
             let spent = next.is_some() && found.len() < wanted;
             let commits = self.gather(&found).await?;
@@ -182,7 +200,11 @@ impl OpenTrail {
                         continue;
                     }
                 };
-                for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
+                for event in search
+                    .fitting(&stream, commit)
+                    .into_iter()
+                    .filter(|found| search.is_unseen(found, cut))
+                {
                     if events.are_full() {
                         let events = events.events;
                         let (after, cut) = search.cut_before(entry, &events);
@@ -205,7 +227,12 @@ impl OpenTrail {
     }
 
     /// The cursor after a page. That of a first page fixes the end of the search.
-    async fn behind(&self, search: &Search, after: AuditCursor, cut: Option<Cut>) -> Result<Cursor, AuditError> {
+    async fn behind(
+        &self,
+        search: &Search,
+        after: AuditCursor,
+        cut: Option<Cut>,
+    ) -> Result<Cursor, AuditError> {
         let end = match search.end().cloned() {
             Some(end) => Some(end),
             // A secondary index may be late: the end must not be before the shown events.
@@ -254,7 +281,9 @@ impl Search {
     /// Where the index query begins, and the commit that was shown in part.
     fn place(&self) -> (Option<AuditCursor>, Option<&Cut>) {
         match &self.cursor {
-            Some(Cursor(SearchPlace::Index { after, cut, .. })) => (Some(after.clone()), cut.as_ref()),
+            Some(Cursor(SearchPlace::Index { after, cut, .. })) => {
+                (Some(after.clone()), cut.as_ref())
+            }
             None | Some(Cursor(SearchPlace::Stream { .. })) => (None, None),
         }
     }
@@ -263,16 +292,37 @@ impl Search {
     fn end(&self) -> Option<&AuditCursor> {
         match &self.cursor {
             Some(Cursor(SearchPlace::Index { end: Some(end), .. })) => Some(end),
-            None | Some(Cursor(SearchPlace::Index { end: None, .. } | SearchPlace::Stream { .. })) => self.end.as_ref(),
+            None
+            | Some(Cursor(SearchPlace::Index { end: None, .. } | SearchPlace::Stream { .. })) => {
+                self.end.as_ref()
+            }
         }
     }
 
-    fn of_commits(&self, after: Option<AuditCursor>, until: Option<AuditCursor>, limit: usize) -> AuditSearch {
+    fn of_commits(
+        &self,
+        after: Option<AuditCursor>,
+        until: Option<AuditCursor>,
+        limit: usize,
+    ) -> AuditSearch {
         let without = self.filter.without();
-        let Filter { actor, event_type, command, correlation, period, readings: _ } = self.filter.clone();
+        let Filter { actor, event_type, command, correlation, period, readings: _ } =
+            self.filter.clone();
         let event_type = event_type.map(String::from);
         let (from, to, direction) = (period.from(), period.to(), self.direction);
-        AuditSearch { actor, event_type, command, correlation, from, to, direction, limit, after, until, without }
+        AuditSearch {
+            actor,
+            event_type,
+            command,
+            correlation,
+            from,
+            to,
+            direction,
+            limit,
+            after,
+            until,
+            without,
+        }
     }
 
     /// The events of a commit that fit, in the order of the search.
@@ -299,7 +349,8 @@ impl Search {
     /// Whether the event was not on an earlier page with another part of its commit.
     fn is_unseen(&self, found: &Occurrence, cut: Option<&Cut>) -> bool {
         let holds_cut = |cut: &&Cut| {
-            cut.stream == found.stream && (found.commit.version..=found.commit.last_version()).contains(&cut.version)
+            cut.stream == found.stream
+                && (found.commit.version..=found.commit.last_version()).contains(&cut.version)
         };
         cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
     }
@@ -307,7 +358,9 @@ impl Search {
     /// Where the page behind these events begins: with the commit of the entry, of which they may
     /// have a part.
     fn cut_before(&self, entry: &IndexEntry, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
-        let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
+        let is_of_entry = |last: &&Occurrence| {
+            last.stream == entry.stream && last.commit.version == entry.version
+        };
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
         // Commits of the stream and time that were shown lie at this place or on its other side.

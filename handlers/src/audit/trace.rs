@@ -111,7 +111,8 @@ impl OpenTrail {
     /// [`AuditError`].
     pub async fn correlation_of(&self, stream: &StreamId) -> Result<Id, AuditError> {
         let page = self.store.read(stream, 1, Direction::Forwards, 1).await?;
-        let first = page.commits.into_iter().next().ok_or_else(|| AuditError::NoStream(stream.clone()))?;
+        let first =
+            page.commits.into_iter().next().ok_or_else(|| AuditError::NoStream(stream.clone()))?;
         Ok(first.metadata.correlation_id)
     }
 

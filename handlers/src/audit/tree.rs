@@ -13,8 +13,14 @@ const MAX_DEPTH: usize = 20;
 /// that is too deep continues as another root, and so does a cycle of causes, which only a forged
 /// causation id makes.
 pub(super) fn grow(commits: &[(StreamId, Commit)]) -> Vec<TracedCommand> {
-    let mut growth = Growth { commits, caused: HashMap::new(), placed: BTreeSet::new(), too_deep: VecDeque::new() };
-    let events: BTreeSet<(&str, u64)> = commits.iter().flat_map(|(stream, commit)| keys(stream, commit)).collect();
+    let mut growth = Growth {
+        commits,
+        caused: HashMap::new(),
+        placed: BTreeSet::new(),
+        too_deep: VecDeque::new(),
+    };
+    let events: BTreeSet<(&str, u64)> =
+        commits.iter().flat_map(|(stream, commit)| keys(stream, commit)).collect();
     let mut first = Vec::new();
     for (index, (_, commit)) in commits.iter().enumerate() {
         match cause(commit).filter(|cause| events.contains(cause)) {
@@ -98,7 +104,11 @@ mod specs {
     /// A commit of so many events, and what caused it.
     fn commit(stream: &str, version: u64, events: u64, cause: Option<&str>) -> (StreamId, Commit) {
         let id = Id::new(format!("{stream}/{version}")).unwrap();
-        let body = NewEvent { event_type: "Noted".into(), schema: 1, data: RawValue::from_string("1".into()).unwrap() };
+        let body = NewEvent {
+            event_type: "Noted".into(),
+            schema: 1,
+            data: RawValue::from_string("1".into()).unwrap(),
+        };
         let metadata = CommandMetadata {
             command_id: id.clone(),
             fingerprint: Fingerprint::of(&[]),
@@ -107,16 +117,25 @@ mod specs {
             actor: id,
             trace_parent: None,
         };
-        let events = (version..version + events).map(|version| Event { version, body: body.clone() }).collect();
+        let events = (version..version + events)
+            .map(|version| Event { version, body: body.clone() })
+            .collect();
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
-        (StreamId::new(stream).unwrap(), Commit { version, metadata, recorded_at, events, hash: Hash::of(&[]) })
+        (
+            StreamId::new(stream).unwrap(),
+            Commit { version, metadata, recorded_at, events, hash: Hash::of(&[]) },
+        )
     }
 
     /// The tree in one line: commands with their events in brackets.
     fn line(commands: &[TracedCommand]) -> String {
         let event = |event: &TracedEvent| format!("{}{}", event.version, line(&event.commands));
         let command = |command: &TracedCommand| {
-            format!("{}[{}]", command.stream, command.events.iter().map(event).collect::<Vec<_>>().join(" "))
+            format!(
+                "{}[{}]",
+                command.stream,
+                command.events.iter().map(event).collect::<Vec<_>>().join(" ")
+            )
         };
         commands.iter().map(command).collect()
     }
@@ -169,12 +188,15 @@ mod specs {
         // order of equal times.
         for name in [|n: usize| format!("a-{n:04}"), |n: usize| format!("a-{:04}", 9_999 - n)] {
             let cause = |n: usize| n.checked_sub(1).map(|before| format!("{}:1", name(before)));
-            let mut commits: Vec<_> = (0..1_000).map(|n| commit(&name(n), 1, 1, cause(n).as_deref())).collect();
+            let mut commits: Vec<_> =
+                (0..1_000).map(|n| commit(&name(n), 1, 1, cause(n).as_deref())).collect();
             commits.sort_by(|(one, _), (other, _)| one.cmp(other));
             let roots = grow(&commits);
             assert_eq!(roots.len(), 1_000 / MAX_DEPTH);
             assert_eq!(line(&roots).matches("a-").count(), 1_000);
-            let text = serde_json::to_string(&roots.iter().map(|root| &root.stream).collect::<Vec<_>>()).unwrap();
+            let text =
+                serde_json::to_string(&roots.iter().map(|root| &root.stream).collect::<Vec<_>>())
+                    .unwrap();
             assert!(text.contains(&name(MAX_DEPTH)), "{text}");
         }
     }
@@ -182,7 +204,8 @@ mod specs {
     #[test]
     fn any_reader_of_json_can_read_the_deepest_tree() {
         let cause = |n: u32| n.checked_sub(1).map(|before| format!("a-{before}:1"));
-        let commits: Vec<_> = (0..100).map(|n| commit(&format!("a-{n}"), 1, 1, cause(n).as_deref())).collect();
+        let commits: Vec<_> =
+            (0..100).map(|n| commit(&format!("a-{n}"), 1, 1, cause(n).as_deref())).collect();
         let text = serde_json::to_string(&grow(&commits)).unwrap();
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }

@@ -15,28 +15,47 @@ fn compare(path: String, before: &Value, after: &Value, found: &mut Vec<ChangedF
     let (no_fields, no_items) = (Map::new(), Vec::new());
     match (before, after) {
         (before, after) if before == after => {}
-        (Value::Object(before), Value::Object(after)) => compare_fields(&path, before, after, found),
+        (Value::Object(before), Value::Object(after)) => {
+            compare_fields(&path, before, after, found)
+        }
         // An added or removed value is shown by its parts; an empty one is shown itself.
-        (Value::Object(before), Value::Null) if !before.is_empty() => compare_fields(&path, before, &no_fields, found),
-        (Value::Null, Value::Object(after)) if !after.is_empty() => compare_fields(&path, &no_fields, after, found),
+        (Value::Object(before), Value::Null) if !before.is_empty() => {
+            compare_fields(&path, before, &no_fields, found)
+        }
+        (Value::Null, Value::Object(after)) if !after.is_empty() => {
+            compare_fields(&path, &no_fields, after, found)
+        }
         (Value::Array(before), Value::Array(after)) => compare_items(&path, before, after, found),
-        (Value::Array(before), Value::Null) if !before.is_empty() => compare_items(&path, before, &no_items, found),
-        (Value::Null, Value::Array(after)) if !after.is_empty() => compare_items(&path, &no_items, after, found),
-        (before, after) => found.push(ChangedField { path, before: before.clone(), after: after.clone() }),
+        (Value::Array(before), Value::Null) if !before.is_empty() => {
+            compare_items(&path, before, &no_items, found)
+        }
+        (Value::Null, Value::Array(after)) if !after.is_empty() => {
+            compare_items(&path, &no_items, after, found)
+        }
+        (before, after) => {
+            found.push(ChangedField { path, before: before.clone(), after: after.clone() })
+        }
     }
 }
 
-fn compare_fields(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<ChangedField>) {
+fn compare_fields(
+    path: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    found: &mut Vec<ChangedField>,
+) {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
-        let (before, after) = (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
+        let (before, after) =
+            (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
         compare(field(path, name), before, after, found);
     }
 }
 
 fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<ChangedField>) {
     for index in 0..before.len().max(after.len()) {
-        let (before, after) = (before.get(index).unwrap_or(&Value::Null), after.get(index).unwrap_or(&Value::Null));
+        let (before, after) =
+            (before.get(index).unwrap_or(&Value::Null), after.get(index).unwrap_or(&Value::Null));
         compare(format!("{path}[{index}]"), before, after, found);
     }
 }
@@ -44,8 +63,8 @@ fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<
 /// A path such as `status` or `lines[0].item`. A name with other characters is quoted in brackets,
 /// so that paths are unique.
 fn field(path: &str, name: &str) -> String {
-    let plain =
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let plain = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     match (plain, path.is_empty()) {
         (true, true) => name.to_owned(),
         (true, false) => format!("{path}.{name}"),
@@ -59,8 +78,10 @@ mod specs {
     use serde_json::json;
 
     fn check(before: Value, after: Value, wanted: &[(&str, Value, Value)]) {
-        let found: Vec<_> = changes(&before, &after).into_iter().map(|c| (c.path, c.before, c.after)).collect();
-        let wanted: Vec<_> = wanted.iter().map(|(path, b, a)| ((*path).to_owned(), b.clone(), a.clone())).collect();
+        let found: Vec<_> =
+            changes(&before, &after).into_iter().map(|c| (c.path, c.before, c.after)).collect();
+        let wanted: Vec<_> =
+            wanted.iter().map(|(path, b, a)| ((*path).to_owned(), b.clone(), a.clone())).collect();
         assert_eq!(found, wanted);
     }
 
@@ -75,7 +96,10 @@ mod specs {
     fn a_change_is_shown_where_it_is() {
         let before = json!({"status": "placed", "lines": [{"item": "1", "quantity": 2}], "n": 1});
         let after = json!({"status": "shipped", "lines": [{"item": "1", "quantity": 3}], "n": 1});
-        let wanted = [("lines[0].quantity", json!(2), json!(3)), ("status", json!("placed"), json!("shipped"))];
+        let wanted = [
+            ("lines[0].quantity", json!(2), json!(3)),
+            ("status", json!("placed"), json!("shipped")),
+        ];
         check(before, after, &wanted);
     }
 

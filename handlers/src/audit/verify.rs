@@ -23,7 +23,10 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`AuditError`].
-    pub async fn all_witnesses(&self, on_page: impl Fn(usize) + Sync) -> Result<Witnesses, AuditError> {
+    pub async fn all_witnesses(
+        &self,
+        on_page: impl Fn(usize) + Sync,
+    ) -> Result<Witnesses, AuditError> {
         Ok(Box::pin(self.projector.all_witnesses(self.app.consumers(), on_page)).await?)
     }
 }

@@ -77,7 +77,13 @@ impl System {
 
     /// Its operations, with that projector.
     pub fn operations(&self, projector: Projector) -> Operations {
-        Operations::new(self.app.clone(), self.event_store(), projector, self.sqs.clone(), self.names.clone())
+        Operations::new(
+            self.app.clone(),
+            self.event_store(),
+            projector,
+            self.sqs.clone(),
+            self.names.clone(),
+        )
     }
 
     /// Its audit trail.
@@ -127,7 +133,10 @@ impl System {
     ///
     /// # Errors
     /// [`QueueError`]: it is not there, or SQS does not answer.
-    pub async fn continuations(&self, projection: &Projection) -> Result<Continuations, QueueError> {
+    pub async fn continuations(
+        &self,
+        projection: &Projection,
+    ) -> Result<Continuations, QueueError> {
         let name = self.names.queue(&projection.consumer());
         Ok(Continuations::of(Queue::named(self.sqs.clone(), &name).await?))
     }

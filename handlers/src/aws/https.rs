@@ -9,7 +9,8 @@ pub(crate) fn tls() -> TlsConfig {
     if found.certs.is_empty() {
         tracing::warn!(errors = ?found.errors, "the system has no certificates to trust: nothing can be asked or sent over HTTPS");
     }
-    let roots: Vec<_> = found.certs.iter().map(|found| Certificate::from_der(found).to_owned()).collect();
+    let roots: Vec<_> =
+        found.certs.iter().map(|found| Certificate::from_der(found).to_owned()).collect();
     TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -101,11 +101,20 @@ pub(super) enum UnreadableMessage {
 impl CommandMessage {
     pub(super) fn new(request: CommandRequest, command: Command, id_made_here: bool) -> Self {
         let CommandRequest { stream, metadata, expected_version, .. } = request;
-        Self { v: VERSION, round: AnswerRound::first(""), stream, metadata, expected_version, command, id_made_here }
+        Self {
+            v: VERSION,
+            round: AnswerRound::first(""),
+            stream,
+            metadata,
+            expected_version,
+            command,
+            id_made_here,
+        }
     }
 
     fn read(app: &App, body: &str) -> Result<Self, UnreadableMessage> {
-        let ReceivedMessage { round, stream, metadata, expected_version, id_made_here } = serde_json::from_str(body)?;
+        let ReceivedMessage { round, stream, metadata, expected_version, id_made_here } =
+            serde_json::from_str(body)?;
         let ReceivedCommand { command } = serde_json::from_str(body)?;
         let command = app.read_queued_command(&command)?;
         let category = command.category();
@@ -120,7 +129,9 @@ impl CommandMessage {
     pub(super) fn text(&mut self, round: AnswerRound) -> serde_json::Result<String> {
         self.round = round;
         let text = serde_json::to_string(self)?;
-        Ok(NEVER_CARRIED.iter().fold(text, |text, (refused, escape)| text.replace(*refused, escape)))
+        Ok(NEVER_CARRIED
+            .iter()
+            .fold(text, |text, (refused, escape)| text.replace(*refused, escape)))
     }
 
     /// The key of its row.

@@ -155,7 +155,11 @@ impl CommandQueue {
 
     /// The status row of an actor's command; none if there is none (any more). Sends a marker if
     /// the command waits long.
-    pub(crate) async fn status(&self, actor: &Id, command_id: &Id) -> Result<Option<StatusRow>, CommandTableError> {
+    pub(crate) async fn status(
+        &self,
+        actor: &Id,
+        command_id: &Id,
+    ) -> Result<Option<StatusRow>, CommandTableError> {
         let row = self.statuses.find_fresh(&Subject::key_of(actor, command_id)).await?;
         if let Some(row) = row.as_ref().filter(|row| row.waits_long())
             && let Err(error) = self.send_marker(row).await
@@ -171,7 +175,8 @@ impl CommandQueue {
     async fn send_marker(&self, row: &StatusRow) -> Result<(), SendError> {
         self.length.admit(None).await?;
         let marker = Marker::behind(row);
-        let (body, group, deduplication_id) = (marker.text()?, row.stream.to_string(), marker.deduplication_id());
+        let (body, group, deduplication_id) =
+            (marker.text()?, row.stream.to_string(), marker.deduplication_id());
         Ok(self.queue.send(&[Outgoing { body, group, deduplication_id }]).await?)
     }
 }

@@ -9,7 +9,8 @@ impl Problem {
     /// The command queue did not accept a command. Its row may exist, and waits for the same
     /// command.
     fn not_taken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail = "the command queue gave no answer; send it again with the same Idempotency-Key";
+        let detail =
+            "the command queue gave no answer; send it again with the same Idempotency-Key";
         let title = "The command queue is not available";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).logged(error)
     }
@@ -22,38 +23,64 @@ impl Problem {
         tracing::info!(error_id, "a command gets its final attempt");
         let detail = "the final attempt is running, or its worker crashed; it may have been recorded: \
                       send it again with the same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
-            .with("error_id", error_id)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The command was given up",
+            detail,
+        )
+        .with("error_id", error_id)
     }
 
     /// The id of a command is ahead of the clocks of all workers that tried it.
     pub(crate) fn clock_behind() -> Self {
         let detail = "its worker's clock is behind the clock of its id, and nothing was written; \
                       send it again without an Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail).with_error_id()
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The command was given up",
+            detail,
+        )
+        .with_error_id()
     }
 
     /// The queue has no message of a waiting command any more, so no worker will answer it.
     pub(crate) fn message_lost() -> Self {
         let error_id = Uuid::now_v7().to_string();
         tracing::info!(error_id, "a command is given up: the queue has no message of it");
-        let detail = "its message is no longer in the queue; send it again with the same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
-            .with("error_id", error_id)
+        let detail =
+            "its message is no longer in the queue; send it again with the same Idempotency-Key";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The command was given up",
+            detail,
+        )
+        .with("error_id", error_id)
     }
 
     /// A refused command was sent again, and it is unknown whether before its refusal or since.
     fn unsure() -> Self {
-        tracing::warn!("a send of a refused command was too slow: it may have come before the refusal");
+        tracing::warn!(
+            "a send of a refused command was too slow: it may have come before the refusal"
+        );
         let detail = "it was refused, before this send or since; read its status, or send it again with the \
                       same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was sent too slowly", detail)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The command was sent too slowly",
+            detail,
+        )
     }
 
     /// The command queue is full.
     fn queue_full(limit: u64) -> Self {
         tracing::warn!(limit, "the command queue is full, commands are refused");
-        let detail = format!("{limit} commands wait already; send it again later with the same Idempotency-Key");
+        let detail = format!(
+            "{limit} commands wait already; send it again later with the same Idempotency-Key"
+        );
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many commands wait", detail)
     }
 

@@ -130,18 +130,33 @@ impl StatusRow {
     pub(crate) fn request(&self, actor: Id, command_id: Id) -> CommandRequest {
         let (fingerprint, correlation_id) = (self.fingerprint, self.correlation_id.clone());
         let (causation_id, trace_parent) = (None, None);
-        let metadata = CommandMetadata { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent };
-        CommandRequest { stream: self.stream.clone(), metadata, expected_version: None, creates: false }
+        let metadata = CommandMetadata {
+            command_id,
+            fingerprint,
+            correlation_id,
+            causation_id,
+            actor,
+            trace_parent,
+        };
+        CommandRequest {
+            stream: self.stream.clone(),
+            metadata,
+            expected_version: None,
+            creates: false,
+        }
     }
 
     /// Whether it is pending, and was written more than a minute ago.
     pub(super) fn waits_long(&self) -> bool {
         let written_at_s = self.expires_at_s.saturating_sub(RETENTION_S);
-        self.answer == CommandProgress::Pending && now().timestamp().abs_diff(written_at_s) > WAITS_LONG_S
+        self.answer == CommandProgress::Pending
+            && now().timestamp().abs_diff(written_at_s) > WAITS_LONG_S
     }
 
     pub(super) fn is_about(&self, subject: &Subject) -> bool {
-        self.command == subject.key && self.stream == subject.stream && self.fingerprint == subject.fingerprint
+        self.command == subject.key
+            && self.stream == subject.stream
+            && self.fingerprint == subject.fingerprint
     }
 
     /// Whether it has expired. DynamoDB removes it up to two days later.
@@ -155,7 +170,9 @@ impl StatusRow {
             && match self.answer {
                 CommandProgress::Done { .. } => true,
                 CommandProgress::Refused { .. } => self.round.number >= round.number,
-                CommandProgress::Pending | CommandProgress::Failed { .. } => self.round.number > round.number,
+                CommandProgress::Pending | CommandProgress::Failed { .. } => {
+                    self.round.number > round.number
+                }
             }
     }
 }

@@ -9,8 +9,9 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValuesOnConditionCheckFailure,
-    ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+    TimeToLiveStatus,
 };
 use eventstore::{ErrorSource, Item};
 use std::collections::HashMap;
@@ -26,11 +27,9 @@ const MAX_STATUS_READS: u32 = 60;
 /// There is no row, or it has expired.
 const IS_FREE: &str = "attribute_not_exists(#command) OR #expires < :now";
 /// The stored round is still the answered one, so the next one may begin.
-const IS_ANSWERED: &str =
-    "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status IN (:refused, :failed)";
+const IS_ANSWERED: &str = "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status IN (:refused, :failed)";
 /// `done` is never overwritten.
-const MAY_BE_DONE: &str =
-    "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #status <> :done)";
+const MAY_BE_DONE: &str = "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #status <> :done)";
 /// The round is still pending.
 const STILL_WAITS: &str =
     "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status = :pending";
@@ -133,8 +132,13 @@ impl CommandStatuses {
     /// that got it relies on it until it sends again. The first request proves that. It is sent
     /// once, soon after the send came, so the row that it returns is older. Later requests prove
     /// nothing: the row may have been answered since.
-    pub(super) async fn begin(&self, subject: &Subject, send: &SendOnce) -> Result<Begun, SendError> {
-        let (mut round, mut condition, mut stored_number) = (AnswerRound::first(&send.id), IS_FREE, 0);
+    pub(super) async fn begin(
+        &self,
+        subject: &Subject,
+        send: &SendOnce,
+    ) -> Result<Begun, SendError> {
+        let (mut round, mut condition, mut stored_number) =
+            (AnswerRound::first(&send.id), IS_FREE, 0);
         let first = subject.row(&round, CommandProgress::Pending);
         let (mut put, in_time) = match self.put_once(&first, condition, stored_number).await {
             Ok(put) => (put, send.came_at.elapsed() <= send.proof_time),
@@ -148,7 +152,9 @@ impl CommandStatuses {
             match stored {
                 // It was removed a moment ago.
                 None => (round, condition) = (AnswerRound::first(&send.id), IS_FREE),
-                Some(stored) if !stored.is_about(subject) => return Err(SendError::Reused { stream: stored.stream }),
+                Some(stored) if !stored.is_about(subject) => {
+                    return Err(SendError::Reused { stream: stored.stream });
+                }
                 Some(stored) => match stored.answer {
                     CommandProgress::Pending => return Ok(Begun::Waits { round: stored.round }),
                     CommandProgress::Done { .. } => return Ok(Begun::Answered),
@@ -164,7 +170,9 @@ impl CommandStatuses {
                     }
                 },
             }
-            put = self.put(&subject.row(&round, CommandProgress::Pending), condition, stored_number).await?;
+            put = self
+                .put(&subject.row(&round, CommandProgress::Pending), condition, stored_number)
+                .await?;
         }
         Err(SendError::Contention { attempts: MAX_ATTEMPTS })
     }
@@ -187,10 +195,16 @@ impl CommandStatuses {
         round: &AnswerRound,
         answer: CommandProgress,
     ) -> Result<Noted, CommandTableError> {
-        let condition = if matches!(answer, CommandProgress::Done { .. }) { MAY_BE_DONE } else { MAY_BE_ANSWERED };
+        let condition = if matches!(answer, CommandProgress::Done { .. }) {
+            MAY_BE_DONE
+        } else {
+            MAY_BE_ANSWERED
+        };
         Ok(match self.put(&subject.row(round, answer), condition, round.number).await? {
             Put::Written => Noted::Written,
-            Put::Refused(stored) if stored.as_ref().is_some_and(|row| row.is_about(subject)) => Noted::KnownBefore,
+            Put::Refused(stored) if stored.as_ref().is_some_and(|row| row.is_about(subject)) => {
+                Noted::KnownBefore
+            }
             Put::Refused(_) => Noted::OtherCommand,
         })
     }
@@ -198,22 +212,42 @@ impl CommandStatuses {
     /// The row under that key, strongly consistent.
     pub(super) async fn find(&self, key: &str) -> Result<Option<StatusRow>, CommandTableError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let answer = request.key(KEY, text(key)).send().await.map_err(|error| self.failed(error))?;
+        let answer =
+            request.key(KEY, text(key)).send().await.map_err(|error| self.failed(error))?;
         answer.item.map(|item| self.row(item)).transpose()
     }
 
     /// The same, if it has not expired.
-    pub(super) async fn find_fresh(&self, key: &str) -> Result<Option<StatusRow>, CommandTableError> {
+    pub(super) async fn find_fresh(
+        &self,
+        key: &str,
+    ) -> Result<Option<StatusRow>, CommandTableError> {
         Ok(self.find(key).await?.filter(|row| !row.is_over()))
     }
 
-    async fn put(&self, row: &StatusRow, condition: &str, stored_round: u64) -> Result<Put, CommandTableError> {
+    async fn put(
+        &self,
+        row: &StatusRow,
+        condition: &str,
+        stored_round: u64,
+    ) -> Result<Put, CommandTableError> {
         self.put_as(Builder::default(), row, condition, stored_round).await
     }
 
     /// The same, without a retry by the SDK.
-    async fn put_once(&self, row: &StatusRow, condition: &str, stored_round: u64) -> Result<Put, CommandTableError> {
-        self.put_as(Builder::default().retry_config(RetryConfig::disabled()), row, condition, stored_round).await
+    async fn put_once(
+        &self,
+        row: &StatusRow,
+        condition: &str,
+        stored_round: u64,
+    ) -> Result<Put, CommandTableError> {
+        self.put_as(
+            Builder::default().retry_config(RetryConfig::disabled()),
+            row,
+            condition,
+            stored_round,
+        )
+        .await
     }
 
     async fn put_as(
@@ -256,12 +290,23 @@ impl CommandStatuses {
     {
         let throttled = matches!(
             error.code(),
-            Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
+            Some(
+                "ProvisionedThroughputExceededException"
+                    | "ThrottlingException"
+                    | "RequestLimitExceeded"
+            )
         );
-        if throttled { CommandTableError::Throttled(Arc::new(error)) } else { self.failed_by(error) }
+        if throttled {
+            CommandTableError::Throttled(Arc::new(error))
+        } else {
+            self.failed_by(error)
+        }
     }
 
-    fn failed_by(&self, error: impl std::error::Error + Send + Sync + 'static) -> CommandTableError {
+    fn failed_by(
+        &self,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> CommandTableError {
         CommandTableError::Failed { table: self.table.clone(), source: Arc::new(error) }
     }
 
@@ -271,13 +316,26 @@ impl CommandStatuses {
     /// [`CommandTableError`].
     pub async fn create_table(&self) -> Result<(), CommandTableError> {
         let key = KeySchemaElement::builder().attribute_name(KEY).key_type(KeyType::Hash).build();
-        let attribute =
-            AttributeDefinition::builder().attribute_name(KEY).attribute_type(ScalarAttributeType::S).build();
-        let request = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(KEY)
+            .attribute_type(ScalarAttributeType::S)
+            .build();
+        let request = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest);
         let request = request.key_schema(key.map_err(|error| self.failed_by(error))?);
-        match request.attribute_definitions(attribute.map_err(|error| self.failed_by(error))?).send().await {
+        match request
+            .attribute_definitions(attribute.map_err(|error| self.failed_by(error))?)
+            .send()
+            .await
+        {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {}
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateTableError::is_resource_in_use_exception) => {}
             Err(error) => return Err(self.failed(error)),
         }
         self.wait_until_active().await?;
@@ -305,9 +363,14 @@ impl CommandStatuses {
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(());
         }
-        let wanted = TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
+        let wanted =
+            TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
         let wanted = wanted.map_err(|error| self.failed_by(error))?;
-        let request = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(wanted);
+        let request = self
+            .client
+            .update_time_to_live()
+            .table_name(&self.table)
+            .time_to_live_specification(wanted);
         request.send().await.map(drop).map_err(|error| self.failed(error))
     }
 }
@@ -315,7 +378,9 @@ impl CommandStatuses {
 /// The item that failed the condition; empty if there was none.
 fn refused<R>(error: &SdkError<PutItemError, R>) -> Option<Item> {
     match error.as_service_error() {
-        Some(PutItemError::ConditionalCheckFailedException(refused)) => Some(refused.item.clone().unwrap_or_default()),
+        Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+            Some(refused.item.clone().unwrap_or_default())
+        }
         _ => None,
     }
 }
@@ -344,11 +409,19 @@ fn placeholders(
         (":refused", text("refused")),
         (":failed", text("failed")),
     ];
-    let used =
-        |name: &str| condition.split(|c: char| !(c.is_alphanumeric() || "#:".contains(c))).any(|word| word == name);
-    let names =
-        names.into_iter().filter(|(name, _)| used(name)).map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let values = values.into_iter().filter(|(name, _)| used(name)).map(|(name, value)| (name.to_owned(), value));
+    let used = |name: &str| {
+        condition
+            .split(|c: char| !(c.is_alphanumeric() || "#:".contains(c)))
+            .any(|word| word == name)
+    };
+    let names = names
+        .into_iter()
+        .filter(|(name, _)| used(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let values = values
+        .into_iter()
+        .filter(|(name, _)| used(name))
+        .map(|(name, value)| (name.to_owned(), value));
     (names.collect(), values.collect())
 }
 

@@ -77,7 +77,9 @@ impl CommandWorker {
     async fn record_failure_up_front(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
         for message in last {
-            let Ok(QueueMessage::Command(command)) = QueueMessage::read(&self.app, message.body.as_deref()) else {
+            let Ok(QueueMessage::Command(command)) =
+                QueueMessage::read(&self.app, message.body.as_deref())
+            else {
                 continue;
             };
             if let Err(error) = self.record_failure(&command).await {
@@ -92,7 +94,9 @@ impl CommandWorker {
         let known = self.statuses.find(&subject.key).await?;
         if !known.is_some_and(|row| row.settles(&subject, &message.round)) {
             let problem = serde_json::to_string(&Problem::worker_ended())?;
-            self.statuses.answer(&subject, &message.round, CommandProgress::Failed { problem }).await?;
+            self.statuses
+                .answer(&subject, &message.round, CommandProgress::Failed { problem })
+                .await?;
         }
         Ok(())
     }
@@ -119,11 +123,16 @@ impl CommandWorker {
     async fn handle_message(&self, message: &SqsMessage, is_last_try: bool) -> bool {
         let read = QueueMessage::read(&self.app, message.body.as_deref());
         let trace = match &read {
-            Ok(QueueMessage::Command(command)) => TraceParent::of(command.metadata.trace_parent.as_ref()),
+            Ok(QueueMessage::Command(command)) => {
+                TraceParent::of(command.metadata.trace_parent.as_ref())
+            }
             Ok(QueueMessage::Marker(_)) | Err(_) => None,
         };
-        let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
-        TracedWork { name, kind, trace, begun }.run(self.handle_read(read, message, is_last_try)).await
+        let (name, kind, begun) =
+            (Component::CommandWorker.name(), "queue.process", SystemTime::now());
+        TracedWork { name, kind, trace, begun }
+            .run(self.handle_read(read, message, is_last_try))
+            .await
     }
 
     async fn handle_read(
@@ -182,7 +191,10 @@ impl CommandWorker {
             return Ok(());
         }
         let answer = match self.commands.handle(message.request(), &message.command).await {
-            Ok(handled) => CommandProgress::Done { version: handled.version, recorded: handled.commit.is_some() },
+            Ok(handled) => CommandProgress::Done {
+                version: handled.version,
+                recorded: handled.commit.is_some(),
+            },
             // Another worker's clock may be ahead of the id, or this one's soon.
             Err(error) if message.id_made_here && is_clock_skew(&error) => {
                 return Err(Unhandled::ClockBehind(error));
@@ -197,7 +209,11 @@ impl CommandWorker {
 
     /// Stores the failure of the last try. The message is done only if another worker has answered
     /// it meanwhile.
-    async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
+    async fn give_up(
+        &self,
+        message: &CommandMessage,
+        unhandled: Unhandled,
+    ) -> Result<(), Unhandled> {
         // Reported only now: earlier tries were repeated.
         let problem = match unhandled {
             Unhandled::Command(error) => Problem::from(error).with_error_id(),
@@ -209,7 +225,11 @@ impl CommandWorker {
             }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
-        match self.statuses.answer(&subject, &message.round, CommandProgress::Failed { problem: text }).await? {
+        match self
+            .statuses
+            .answer(&subject, &message.round, CommandProgress::Failed { problem: text })
+            .await?
+        {
             Noted::KnownBefore => Ok(()),
             Noted::Written | Noted::OtherCommand => Err(Unhandled::GivenUp(problem)),
         }
@@ -246,7 +266,11 @@ fn groups(messages: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
 }
 
 fn receives(message: &SqsMessage) -> u32 {
-    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+    message
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1)
 }
 
 fn id(message: &SqsMessage) -> String {

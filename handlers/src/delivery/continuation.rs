@@ -55,6 +55,9 @@ impl Continuations {
         let Unfinished { stream, version, message_id } = unfinished;
         let body = serde_json::to_string(&NotificationMessage::address(stream.clone(), *version))?;
         let deduplication_id = format!("on:{message_id}");
-        Ok(self.queue.send(&[Outgoing { body, group: stream.to_string(), deduplication_id }]).await?)
+        Ok(self
+            .queue
+            .send(&[Outgoing { body, group: stream.to_string(), deduplication_id }])
+            .await?)
     }
 }

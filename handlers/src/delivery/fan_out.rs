@@ -96,7 +96,8 @@ impl FanOut {
     /// twice; queues and positions drop other duplicates.
     pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
         let begun = SystemTime::now();
-        let appended: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(appended_batch_of).collect();
+        let appended: Vec<AppendedBatch> =
+            event.records.iter().enumerate().filter_map(appended_batch_of).collect();
         let report = join_all(self.queues.iter().map(|queue| self.notify(queue, &appended))).await;
         let first_failed = self.first_failed(&report, &appended);
         for (queue, report) in self.queues.iter().zip(report) {
@@ -117,7 +118,8 @@ impl FanOut {
 
     /// The record from which the batch is repeated.
     fn first_failed(&self, report: &[SendReport], appended: &[AppendedBatch]) -> Option<usize> {
-        let others_flow = report.iter().any(|report| report.failed.is_empty() && !report.accepted.is_empty());
+        let others_flow =
+            report.iter().any(|report| report.failed.is_empty() && !report.accepted.is_empty());
         let mut first = None;
         for (queue, SendReport { failed, .. }) in self.queues.iter().zip(report) {
             let Some(record) = failed.iter().min().copied() else { continue };
@@ -135,7 +137,8 @@ impl FanOut {
     /// gets one request.
     async fn notify(&self, queue: &ConsumerQueue, appended: &[AppendedBatch]) -> SendReport {
         let follows = &queue.route.consumer.follows;
-        let concerned = appended.iter().filter(|appended| follows.includes(&appended.notification.stream));
+        let concerned =
+            appended.iter().filter(|appended| follows.includes(&appended.notification.stream));
         let accepted = queue.accepted();
         let (sent, open): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
             concerned.partition(|appended| accepted.contains(&appended.sequence_number));
@@ -178,12 +181,19 @@ impl FanOut {
                 return SendResult::None;
             }
         };
-        let request = self.sqs.send_message_batch().queue_url(&queue.route.queue_url).set_entries(Some(entries));
+        let request = self
+            .sqs
+            .send_message_batch()
+            .queue_url(&queue.route.queue_url)
+            .set_entries(Some(entries));
         match tokio::time::timeout(SEND_TIME, request.send()).await {
             Ok(Ok(answer)) => {
                 let Some(failure) = answer.failed().first() else { return SendResult::All };
                 queue.failed(&NotTaken::from(failure));
-                let failed = answer.failed().iter().filter_map(|one| appended.get(one.id().parse::<usize>().ok()?));
+                let failed = answer
+                    .failed()
+                    .iter()
+                    .filter_map(|one| appended.get(one.id().parse::<usize>().ok()?));
                 SendResult::Without(failed.map(|appended| appended.record).collect())
             }
             Ok(Err(error)) => {
@@ -257,8 +267,12 @@ impl ConsumerQueue {
     fn give_up(&self, appended: &[AppendedBatch], first: usize) {
         telemetry::count(Metric::Unhandled);
         let consumer = self.route.consumer.name;
-        let untold = appended.iter().find(|appended| appended.record == first).map(|appended| &appended.notification);
-        let (stream, version) = (untold.map(|untold| untold.stream.as_str()), untold.map(|untold| untold.version));
+        let untold = appended
+            .iter()
+            .find(|appended| appended.record == first)
+            .map(|appended| &appended.notification);
+        let (stream, version) =
+            (untold.map(|untold| untold.stream.as_str()), untold.map(|untold| untold.version));
         let known = std::mem::replace(&mut self.state().gave_up, true);
         if known {
             tracing::warn!(consumer, stream, version, "the consumer still misses notifications");
@@ -278,7 +292,10 @@ impl AppendedBatch {
     /// Logs a batch, in the trace of its first commit.
     async fn log(&self, begun: SystemTime, sent: bool) {
         let NotificationMessage { stream, version, .. } = &self.notification;
-        let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
+        let trace = self
+            .metadata
+            .as_ref()
+            .and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
         let queue = async {
             if let Some(metadata) = &self.metadata {
                 telemetry::annotate(stream, Some(*version), metadata);
@@ -301,7 +318,10 @@ struct NotTaken {
 
 impl From<&BatchResultErrorEntry> for NotTaken {
     fn from(entry: &BatchResultErrorEntry) -> Self {
-        Self { code: entry.code().to_owned(), reason: entry.message().unwrap_or_default().to_owned() }
+        Self {
+            code: entry.code().to_owned(),
+            reason: entry.message().unwrap_or_default().to_owned(),
+        }
     }
 }
 
@@ -356,9 +376,15 @@ fn appended_batch_of((record, change): (usize, &EventRecord)) -> Option<Appended
         Err(corrupt) => {
             telemetry::count(Metric::Tampering);
             let error: &(dyn std::error::Error + Send + Sync) = &corrupt;
-            tracing::error!(stream = corrupt.stream, version = corrupt.version, error, "a foreign item was inserted");
+            tracing::error!(
+                stream = corrupt.stream,
+                version = corrupt.version,
+                error,
+                "a foreign item was inserted"
+            );
             let stream = StreamId::new(corrupt.stream).ok()?;
-            let notification = (corrupt.version > 0).then(|| NotificationMessage::address(stream, corrupt.version))?;
+            let notification = (corrupt.version > 0)
+                .then(|| NotificationMessage::address(stream, corrupt.version))?;
             Some(AppendedBatch { record, sequence_number, notification, metadata: None })
         }
     }

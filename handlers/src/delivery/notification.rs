@@ -76,7 +76,12 @@ mod tests {
 
     #[test]
     fn commits_of_another_format_are_left_to_the_store() {
-        for rest in ["", r#","commits":[{}]"#, r#","format":1,"commits":[{}]"#, r#","format":3,"commits":[{}]"#] {
+        for rest in [
+            "",
+            r#","commits":[{}]"#,
+            r#","format":1,"commits":[{}]"#,
+            r#","format":3,"commits":[{}]"#,
+        ] {
             let Notification { version, batch, .. } = read(rest).unwrap();
             assert!(version == 2 && batch.is_none(), "{rest}");
         }

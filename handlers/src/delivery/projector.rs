@@ -48,9 +48,14 @@ impl ProjectorHandler {
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
-        let failed = self.projector.project(&self.projection, messages.notifications(), limit(left)).await;
+        let failed =
+            self.projector.project(&self.projection, messages.notifications(), limit(left)).await;
         if let Some(heartbeat) = &self.heartbeat {
-            messages.write_heartbeat(heartbeat, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
+            messages
+                .write_heartbeat(heartbeat, |stream| {
+                    failed.iter().any(|failed| failed.stream == *stream)
+                })
+                .await;
         }
         for Failed { stream, generation, error } in failed {
             if error.is_out_of_time() {
@@ -74,7 +79,11 @@ impl ProjectorHandler {
         let continued = self.continue_later(&messages, &failures).await;
         let outcome = |notification: &Notification| match failures.get(&notification.stream) {
             Some(errors) if errors.iter().any(|error| concerns(error, notification)) => {
-                if continued.contains(&notification.stream) { MessageOutcome::GoesOn } else { MessageOutcome::Again }
+                if continued.contains(&notification.stream) {
+                    MessageOutcome::GoesOn
+                } else {
+                    MessageOutcome::Again
+                }
             }
             _ => MessageOutcome::Done,
         };
@@ -88,7 +97,9 @@ impl ProjectorHandler {
         failures: &BTreeMap<StreamId, Vec<ProjectError>>,
     ) -> BTreeSet<StreamId> {
         let mut continued = BTreeSet::new();
-        for (stream, _) in failures.iter().filter(|(_, errors)| errors.iter().all(ProjectError::is_out_of_time)) {
+        for (stream, _) in
+            failures.iter().filter(|(_, errors)| errors.iter().all(ProjectError::is_out_of_time))
+        {
             if messages.continue_later(stream, self.continuations.as_ref()).await {
                 continued.insert(stream.clone());
             }

@@ -82,9 +82,15 @@ impl Queue {
         match sqs.get_queue_url().queue_name(name).send().await {
             Ok(answer) => match answer.queue_url {
                 Some(url) => Ok(Self { sqs, url }),
-                None => Err(QueueError::Failed { queue, source: plain("the answer has no queue URL") }),
+                None => {
+                    Err(QueueError::Failed { queue, source: plain("the answer has no queue URL") })
+                }
             },
-            Err(error) if error.as_service_error().is_some_and(GetQueueUrlError::is_queue_does_not_exist) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetQueueUrlError::is_queue_does_not_exist) =>
+            {
                 Err(QueueError::Missing { queue, source: Arc::new(error) })
             }
             Err(error) => Err(QueueError::Failed { queue, source: Arc::new(error) }),
@@ -100,8 +106,15 @@ impl Queue {
     pub(crate) async fn send(&self, messages: &[Outgoing]) -> Result<(), QueueError> {
         for messages in messages.chunks(MAX_ENTRIES) {
             let entries = messages.iter().enumerate().map(|(id, message)| message.entry(id));
-            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(error))?;
-            let answer = self.sqs.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+            let entries =
+                entries.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(error))?;
+            let answer = self
+                .sqs
+                .send_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await;
             let answer = answer.map_err(|error| self.failed(error))?;
             if let Some(first) = answer.failed().first() {
                 let (count, code) = (answer.failed().len(), first.code().to_owned());
@@ -116,7 +129,8 @@ impl Queue {
         let most = i32::try_from(MAX_ENTRIES).unwrap_or(1);
         let request = self.sqs.receive_message().queue_url(&self.url).max_number_of_messages(most);
         let request = request.wait_time_seconds(WAIT_S).visibility_timeout(TAKEN_S);
-        let answer = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
+        let answer =
+            request.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
         Ok(answer.map_err(|error| self.failed(error))?.messages.unwrap_or_default())
     }
 
@@ -129,7 +143,8 @@ impl Queue {
 
     /// Gives a message back that was taken.
     pub(crate) async fn give_back(&self, message: &Message) -> Result<(), QueueError> {
-        let request = self.sqs.change_message_visibility().queue_url(&self.url).visibility_timeout(0);
+        let request =
+            self.sqs.change_message_visibility().queue_url(&self.url).visibility_timeout(0);
         let answer = request.set_receipt_handle(message.receipt_handle.clone()).send().await;
         answer.map(drop).map_err(|error| self.failed(error))
     }
@@ -140,9 +155,19 @@ impl Queue {
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let request = self.sqs.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counted.to_vec()));
-        let attributes = request.send().await.map_err(|error| self.failed(error))?.attributes.unwrap_or_default();
-        let number = |name| attributes.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let request = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .set_attribute_names(Some(counted.to_vec()));
+        let attributes = request
+            .send()
+            .await
+            .map_err(|error| self.failed(error))?
+            .attributes
+            .unwrap_or_default();
+        let number =
+            |name| attributes.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         Ok(counted.iter().map(number).sum())
     }
 
@@ -153,7 +178,10 @@ impl Queue {
 
 impl Outgoing {
     fn entry(&self, id: usize) -> Result<Entry, BuildError> {
-        let entry = Entry::builder().id(id.to_string()).message_body(&self.body).message_group_id(&self.group);
+        let entry = Entry::builder()
+            .id(id.to_string())
+            .message_body(&self.body)
+            .message_group_id(&self.group);
         entry.message_deduplication_id(&self.deduplication_id).build()
     }
 }

@@ -51,7 +51,11 @@ pub(crate) fn not_sent(error: QueueError) -> RebuildError {
 }
 
 fn outgoing(task: &SegmentTask) -> Result<Outgoing, serde_json::Error> {
-    Ok(Outgoing { body: serde_json::to_string(task)?, group: task.group(), deduplication_id: task.deduplication_id() })
+    Ok(Outgoing {
+        body: serde_json::to_string(task)?,
+        group: task.group(),
+        deduplication_id: task.deduplication_id(),
+    })
 }
 
 /// The worker: handles the messages of the queue of jobs.
@@ -102,7 +106,8 @@ impl RebuildHandler {
     }
 
     async fn handle_task(&self, message: &SqsMessage) -> Result<(), TaskError> {
-        let task: SegmentTask = serde_json::from_str(message.body.as_deref().ok_or(TaskError::Empty)?)?;
+        let task: SegmentTask =
+            serde_json::from_str(message.body.as_deref().ok_or(TaskError::Empty)?)?;
         let projection = self.operations.app().consumer(&task.projection).copied();
         let projection = projection.ok_or_else(|| TaskError::Unknown(task.projection.clone()))?;
         Ok(self.operations.work(&projection, &task, self.slice).await?)
@@ -111,7 +116,8 @@ impl RebuildHandler {
 
 /// Logs a failure. A permanent one is reported at the first receive, another one at the fifth.
 fn log_failed(message: &SqsMessage, error: &TaskError) {
-    let (message_id, body, receives) = (message.message_id.as_deref(), message.body.as_deref(), receives(message));
+    let (message_id, body, receives) =
+        (message.message_id.as_deref(), message.body.as_deref(), receives(message));
     let reported_at = match error {
         TaskError::Empty | TaskError::Json(_) | TaskError::Unknown(_) => 1,
         TaskError::Work(_) => PARKED_AT_RECEIVE,

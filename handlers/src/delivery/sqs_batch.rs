@@ -73,7 +73,11 @@ impl<'a> SqsBatch<'a> {
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for message in messages {
             let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
-            let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { notification_of(message) };
+            let readable = if blocked.contains(&group) {
+                Err(Unreadable::Behind)
+            } else {
+                notification_of(message)
+            };
             match readable {
                 Ok(notification) => read.push(ReadMessage { message, notification }),
                 Err(error) => {
@@ -105,8 +109,10 @@ impl<'a> SqsBatch<'a> {
         work: impl Future<Output = T>,
     ) -> T {
         let of_stream = self.read.iter().filter(|read| read.notification.stream == *stream);
-        let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.notification)).collect();
-        let commit = version.and_then(|version| commits.iter().find(|commit| contains(commit, version)));
+        let commits: Vec<&Commit> =
+            of_stream.flat_map(|read| commits(&read.notification)).collect();
+        let commit =
+            version.and_then(|version| commits.iter().find(|commit| contains(commit, version)));
         let trace = commit.or(commits.first()).and_then(|commit| trace(commit));
         let work = Box::pin(work);
         let work = async {
@@ -124,11 +130,21 @@ impl<'a> SqsBatch<'a> {
 
     /// Continues the stream in another call. False if that call cannot be requested: the messages
     /// are then redelivered.
-    pub(crate) async fn continue_later(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
+    pub(crate) async fn continue_later(
+        &self,
+        stream: &StreamId,
+        continuations: Option<&Continuations>,
+    ) -> bool {
         let of_stream = || self.read.iter().filter(|read| read.notification.stream == *stream);
-        let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else { return false };
-        let version = of_stream().map(|read| read.notification.version).max().unwrap_or(last.notification.version);
-        let unfinished = Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
+        let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else {
+            return false;
+        };
+        let version = of_stream()
+            .map(|read| read.notification.version)
+            .max()
+            .unwrap_or(last.notification.version);
+        let unfinished =
+            Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
         match continuations.send(&unfinished).await {
             Ok(()) => {
                 tracing::info!(consumer = self.consumer, %stream, version, "a stream continues in another call");
@@ -143,8 +159,16 @@ impl<'a> SqsBatch<'a> {
     }
 
     /// Writes the heartbeat: when the newest handled commit was recorded.
-    pub(crate) async fn write_heartbeat(&self, heartbeat: &Heartbeat, failed: impl Fn(&StreamId) -> bool) {
-        let done = self.read.iter().map(|read| &read.notification).filter(|notification| !failed(&notification.stream));
+    pub(crate) async fn write_heartbeat(
+        &self,
+        heartbeat: &Heartbeat,
+        failed: impl Fn(&StreamId) -> bool,
+    ) {
+        let done = self
+            .read
+            .iter()
+            .map(|read| &read.notification)
+            .filter(|notification| !failed(&notification.stream));
         let commits = done.flat_map(commits);
         let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
         if let Err(error) = heartbeat.note(newest).await {
@@ -155,12 +179,16 @@ impl<'a> SqsBatch<'a> {
 
     /// The answer: the messages to redeliver. These are each failed one and every later one of its
     /// group, because of FIFO order; never the whole batch for one message.
-    pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> MessageOutcome) -> SqsBatchResponse {
+    pub(crate) async fn answer(
+        self,
+        outcome: impl Fn(&Notification) -> MessageOutcome,
+    ) -> SqsBatchResponse {
         for read in &self.read {
             let trace = commits(&read.notification).next().and_then(trace);
             self.work(trace).run(self.log(read, outcome(&read.notification))).await;
         }
-        let failed = self.read.iter().filter(|read| outcome(&read.notification) == MessageOutcome::Again);
+        let failed =
+            self.read.iter().filter(|read| outcome(&read.notification) == MessageOutcome::Again);
         let failed = failed.map(|read| id(read.message));
         let again: BTreeSet<String> = self.unhandled.iter().cloned().chain(failed).collect();
         let mut response = SqsBatchResponse::default();
@@ -176,7 +204,11 @@ impl<'a> SqsBatch<'a> {
         telemetry::count(Metric::Messages);
         let newest = commits(&read.notification).last();
         if let Some(commit) = newest {
-            telemetry::annotate(&read.notification.stream, Some(read.notification.version), &commit.metadata);
+            telemetry::annotate(
+                &read.notification.stream,
+                Some(read.notification.version),
+                &commit.metadata,
+            );
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
         if let Some(lag_ms) = lag_ms.filter(|_| outcome == MessageOutcome::Done) {
@@ -211,7 +243,11 @@ fn trace(commit: &Commit) -> Option<TraceParent> {
 
 /// How often the queue has given out the message.
 pub(crate) fn receives(message: &SqsMessage) -> u32 {
-    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+    message
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1)
 }
 
 /// Logs an unreadable message; reports it once. Later messages of its group are only logged.
@@ -220,14 +256,22 @@ fn log_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unr
     let new = receives == 1 && !matches!(error, Unreadable::Behind);
     let error: &(dyn std::error::Error + Send + Sync) = error;
     if new {
-        tracing::error!(consumer, message_id, group, receives, error, "a message cannot be handled");
+        tracing::error!(
+            consumer,
+            message_id,
+            group,
+            receives,
+            error,
+            "a message cannot be handled"
+        );
     } else {
         tracing::warn!(consumer, message_id, group, receives, error, "a message cannot be handled");
     }
 }
 
 fn notification_of(message: &SqsMessage) -> Result<Notification, Unreadable> {
-    let message: NotificationMessage = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
+    let message: NotificationMessage =
+        serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
     Ok(message.notification()?)
 }
 

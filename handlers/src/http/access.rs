@@ -40,7 +40,11 @@ pub(super) struct AccessPolicy {
 }
 
 /// Passes an allowed request to its handler, with its [`Caller`] among its extensions.
-pub(super) async fn check(State(policy): State<Arc<AccessPolicy>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(policy): State<Arc<AccessPolicy>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match caller_of(&policy, &request) {
         Err(problem) => return problem.into_response(),
         Ok(None) => {}
@@ -52,7 +56,10 @@ pub(super) async fn check(State(policy): State<Arc<AccessPolicy>>, mut request: 
 }
 
 /// The caller of a request; none if it needs none.
-fn caller_of(AccessPolicy { app, access }: &AccessPolicy, request: &Request) -> Result<Option<Caller>, Problem> {
+fn caller_of(
+    AccessPolicy { app, access }: &AccessPolicy,
+    request: &Request,
+) -> Result<Option<Caller>, Problem> {
     match (required_scope(app, request.method(), request.uri().path()), access) {
         (Requirement::Nothing, _) | (Requirement::Unlisted, Access::Open(_)) => Ok(None),
         (Requirement::Scope(_), Access::Open(default)) => {
@@ -69,7 +76,11 @@ fn caller_of(AccessPolicy { app, access }: &AccessPolicy, request: &Request) -> 
 }
 
 fn verified(request: &Request) -> Result<Caller, Problem> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))
 }
 
 fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
@@ -79,7 +90,10 @@ fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
     }
     // The client would believe that the header has an effect.
     if request.headers().contains_key(ACTOR) {
-        return Err(Problem::invalid(ACTOR, "must not be sent with a token, whose subject is the actor"));
+        return Err(Problem::invalid(
+            ACTOR,
+            "must not be sent with a token, whose subject is the actor",
+        ));
     }
     Ok(caller)
 }
@@ -119,23 +133,39 @@ pub(super) fn describe(document: &mut OpenApi, app: &App, access: &Access) {
 
 fn actor_header() -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,128}$"));
-    let header = ParameterBuilder::new().name(ACTOR).parameter_in(ParameterIn::Header).required(Required::False);
+    let header = ParameterBuilder::new()
+        .name(ACTOR)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False);
     header.description(Some("The actor; `dev` by default.")).schema(Some(schema)).build()
 }
 
 fn tokens() -> Http {
-    let scopes = Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
+    let scopes =
+        Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
     let description = format!(
         "A JWT. Its subject is recorded as the actor. Each operation names the scope that it needs ({scopes}). \
          `dev` without `--auth` needs no token."
     );
-    Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
+    Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(description))
+        .build()
 }
 
 /// The operations of a path.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
-    let read = [(Method::GET, &mut item.get), (Method::HEAD, &mut item.head), (Method::OPTIONS, &mut item.options)];
-    let write = [(Method::POST, &mut item.post), (Method::PUT, &mut item.put), (Method::PATCH, &mut item.patch)];
+    let read = [
+        (Method::GET, &mut item.get),
+        (Method::HEAD, &mut item.head),
+        (Method::OPTIONS, &mut item.options),
+    ];
+    let write = [
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::PATCH, &mut item.patch),
+    ];
     let rest = [(Method::DELETE, &mut item.delete), (Method::TRACE, &mut item.trace)];
     let all = read.into_iter().chain(write).chain(rest);
     all.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))

@@ -40,7 +40,8 @@ pub(crate) async fn status(
     headers: CommandHeaders,
 ) -> Result<Response, Problem> {
     params.only(&[])?;
-    let command_id = Id::new(command_id).map_err(|rule| Problem::invalid("command_id", rule.to_string()))?;
+    let command_id =
+        Id::new(command_id).map_err(|rule| Problem::invalid("command_id", rule.to_string()))?;
     let unknown = || {
         Problem::not_found(format!(
             "{command_id} is not one of your asynchronous commands, or it was done more than a month ago"
@@ -49,17 +50,28 @@ pub(crate) async fn status(
     let queue = api.command_queue.as_ref().ok_or_else(unknown)?;
     let row = queue.status(&headers.actor, &command_id).await?.ok_or_else(unknown)?;
     let commit = commit(&api, &row, headers.actor, &command_id).await?;
-    let with_status =
-        |status| CommandStatus { command_id: command_id.to_string(), status, result: None, problem: None };
+    let with_status = |status| CommandStatus {
+        command_id: command_id.to_string(),
+        status,
+        result: None,
+        problem: None,
+    };
     let body = match (commit, row.answer) {
-        (Some(commit), _) => {
-            CommandStatus { result: Some(CommandAnswer::recorded(&row.stream, &commit)), ..with_status("done") }
-        }
+        (Some(commit), _) => CommandStatus {
+            result: Some(CommandAnswer::recorded(&row.stream, &commit)),
+            ..with_status("done")
+        },
         (None, CommandProgress::Pending) => {
-            return Ok(([(header::RETRY_AFTER, RETRY_AFTER_S)], Json(with_status("pending"))).into_response());
+            return Ok(([(header::RETRY_AFTER, RETRY_AFTER_S)], Json(with_status("pending")))
+                .into_response());
         }
         (None, CommandProgress::Done { version, .. }) => {
-            let result = CommandAnswer::nothing_to_do(&row.stream, version, &command_id, &row.correlation_id);
+            let result = CommandAnswer::nothing_to_do(
+                &row.stream,
+                version,
+                &command_id,
+                &row.correlation_id,
+            );
             CommandStatus { result: Some(result), ..with_status("done") }
         }
         (None, CommandProgress::Refused { problem }) => {
@@ -74,7 +86,12 @@ pub(crate) async fn status(
 
 /// The commit of a command, if there is one. The row may miss it: another try may have recorded it,
 /// or the response of a put was lost. So the store is read first.
-async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Result<Option<Commit>, Problem> {
+async fn commit(
+    api: &Api,
+    row: &StatusRow,
+    actor: Id,
+    command_id: &Id,
+) -> Result<Option<Commit>, Problem> {
     match row.answer {
         CommandProgress::Pending => Ok(None),
         CommandProgress::Done { version, recorded: true } => {
@@ -83,19 +100,28 @@ async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Resul
         CommandProgress::Done { recorded: false, .. } | CommandProgress::Refused { .. } => {
             Ok(api.commands.recorded(row.request(actor, command_id.clone())).await?)
         }
-        CommandProgress::Failed { .. } => match api.commands.recorded(row.request(actor, command_id.clone())).await {
-            // The command probably failed for the same reason, and a retry would not help.
-            Err(error) if is_unreadable(&error) => Ok(None),
-            found => Ok(found?),
-        },
+        CommandProgress::Failed { .. } => {
+            match api.commands.recorded(row.request(actor, command_id.clone())).await {
+                // The command probably failed for the same reason, and a retry would not help.
+                Err(error) if is_unreadable(&error) => Ok(None),
+                found => Ok(found?),
+            }
+        }
     }
 }
 
 /// The command's commit, which ends at that version. The row does not store it, since an event can
 /// be as large as an item.
-async fn recorded(store: &EventStore, stream: &StreamId, version: u64, command_id: &Id) -> Result<Commit, Problem> {
+async fn recorded(
+    store: &EventStore,
+    stream: &StreamId,
+    version: u64,
+    command_id: &Id,
+) -> Result<Commit, Problem> {
     let page = store.read(stream, version, Direction::Backwards, 1).await?;
-    let is_its = |commit: &Commit| commit.last_version() == version && commit.metadata.command_id == *command_id;
+    let is_its = |commit: &Commit| {
+        commit.last_version() == version && commit.metadata.command_id == *command_id
+    };
     let gone = || MissingCommit { command_id: command_id.clone(), stream: stream.clone(), version };
     page.commits.into_iter().find(is_its).ok_or_else(|| Problem::internal(&gone()))
 }
@@ -136,7 +162,10 @@ mod specs {
     #[test]
     fn any_id_is_one_segment_of_an_address() {
         for (id, expected) in [
-            ("0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10", "/commands/0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10"),
+            (
+                "0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10",
+                "/commands/0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10",
+            ),
             ("{\"a\":1}", "/commands/%7B%22a%22%3A1%7D"),
         ] {
             assert_eq!(location(&Id::new(id).unwrap()), expected);

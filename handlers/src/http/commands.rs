@@ -12,8 +12,8 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eventstore::{
-    AppendAllError, CommandMetadata, CommandRequest, CommandResult, Commit, ExecuteAllError, Id, MultiStreamRequest,
-    StreamId, time_text,
+    AppendAllError, CommandMetadata, CommandRequest, CommandResult, Commit, ExecuteAllError, Id,
+    MultiStreamRequest, StreamId, time_text,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -34,7 +34,8 @@ pub(crate) async fn send(
     sent: &CanonicalJson,
 ) -> Result<CommandResponse, Problem> {
     let (metadata, creates) = (metadata(&headers, command.name(), sent), command.creates());
-    let request = CommandRequest { stream, metadata, expected_version: headers.expected_version, creates };
+    let request =
+        CommandRequest { stream, metadata, expected_version: headers.expected_version, creates };
     telemetry::annotate(&request.stream, request.expected_version, &request.metadata);
     match api.command_queue.as_ref().filter(|_| headers.prefers_async) {
         Some(queue) => {
@@ -44,7 +45,9 @@ pub(crate) async fn send(
         }
         None => match api.commands.handle(request.clone(), &command).await {
             Ok(handled) => Ok(CommandResponse::Handled(request, Box::new(handled))),
-            Err(error) if is_clock_skew(&error) && !headers.has_key => Err(Problem::clock_set_back()),
+            Err(error) if is_clock_skew(&error) && !headers.has_key => {
+                Err(Problem::clock_set_back())
+            }
             Err(error) => Err(error.into()),
         },
     }
@@ -71,7 +74,10 @@ pub(crate) async fn handle_across_streams(
     sent: &CanonicalJson,
 ) -> Result<Response, Problem> {
     if headers.expected_version.is_some() {
-        return Err(Problem::invalid("If-Match", "must not be sent: the command addresses several streams"));
+        return Err(Problem::invalid(
+            "If-Match",
+            "must not be sent: the command addresses several streams",
+        ));
     }
     let metadata = metadata(&headers, name, sent);
     let request = MultiStreamRequest::new(streams, metadata.clone());
@@ -89,7 +95,11 @@ pub(crate) async fn handle_across_streams(
     let body = AcrossAnswer {
         command_id: recorded.command_id.to_string(),
         correlation_id: recorded.correlation_id.to_string(),
-        streams: handled.commits.iter().map(|(stream, commit)| CommandAnswer::recorded(stream, commit)).collect(),
+        streams: handled
+            .commits
+            .iter()
+            .map(|(stream, commit)| CommandAnswer::recorded(stream, commit))
+            .collect(),
     };
     Ok((headers, Json(body)).into_response())
 }
@@ -179,11 +189,19 @@ impl CommandAnswer {
         });
         let (events, metadata) = (events.collect(), &commit.metadata);
         let version = commit.last_version();
-        Self { events, ..Self::nothing_to_do(stream, version, &metadata.command_id, &metadata.correlation_id) }
+        Self {
+            events,
+            ..Self::nothing_to_do(stream, version, &metadata.command_id, &metadata.correlation_id)
+        }
     }
 
     /// The body for a no-op command.
-    pub(crate) fn nothing_to_do(stream: &StreamId, version: u64, command_id: &Id, correlation_id: &Id) -> Self {
+    pub(crate) fn nothing_to_do(
+        stream: &StreamId,
+        version: u64,
+        command_id: &Id,
+        correlation_id: &Id,
+    ) -> Self {
         Self {
             stream: stream.to_string(),
             version,

@@ -25,9 +25,15 @@ struct DescribedOperation<'a> {
 
 /// All failures that the API answers with. A proxy may add others.
 const FAILURES: [Failure; 14] = [
-    (400, "The request breaks a rule: `errors` names each field and its rule.", |operation| !is_health(operation.path)),
+    (400, "The request breaks a rule: `errors` names each field and its rule.", |operation| {
+        !is_health(operation.path)
+    }),
     (401, "The request has no valid token.", |operation| !is_health(operation.path)),
-    (403, "The token does not grant the scope; or a web page of another origin sent the request.", |_| true),
+    (
+        403,
+        "The token does not grant the scope; or a web page of another origin sent the request.",
+        |_| true,
+    ),
     (404, "It does not exist.", names_something),
     (408, "The body arrived too slowly.", |operation| *operation.method == Method::POST),
     (409, "The state of the projection does not allow this step.", |operation| {
@@ -35,12 +41,24 @@ const FAILURES: [Failure; 14] = [
     }),
     (412, "The stream is at another version.", names_a_version),
     (413, "The body or the response is too large.", |operation| !is_health(operation.path)),
-    (415, "The body is not JSON, or it has a Content-Encoding.", |operation| *operation.method == Method::POST),
+    (415, "The body is not JSON, or it has a Content-Encoding.", |operation| {
+        *operation.method == Method::POST
+    }),
     (421, "The `Host` is not served. Without tokens it must be a loopback name.", |_| true),
-    (422, "The command is refused, or its Idempotency-Key was used for another command.", is_command),
-    (429, "Too many requests. `Retry-After` says when to try again.", |operation| !is_health(operation.path)),
+    (
+        422,
+        "The command is refused, or its Idempotency-Key was used for another command.",
+        is_command,
+    ),
+    (429, "Too many requests. `Retry-After` says when to try again.", |operation| {
+        !is_health(operation.path)
+    }),
     (500, "An operator must fix this. Report the `error_id`.", |_| true),
-    (503, "The outcome is unknown. Send it again with the same Idempotency-Key after `Retry-After`.", |_| true),
+    (
+        503,
+        "The outcome is unknown. Send it again with the same Idempotency-Key after `Retry-After`.",
+        |_| true,
+    ),
 ];
 
 fn is_health(path: &str) -> bool {
@@ -64,7 +82,9 @@ fn names_something(operation: &DescribedOperation<'_>) -> bool {
 
 /// Whether the operation takes `If-Match`, `at_least` or a version.
 fn names_a_version(operation: &DescribedOperation<'_>) -> bool {
-    is_command(operation) || operation.path.starts_with("/audit/streams") || operation.has("at_least")
+    is_command(operation)
+        || operation.path.starts_with("/audit/streams")
+        || operation.has("at_least")
 }
 
 impl DescribedOperation<'_> {
@@ -101,13 +121,17 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
     let mut index = 0;
     while let Some(name) = closed.get(index).cloned() {
         if let Some(RefOr::T(schema)) = components.schemas.get_mut(&name) {
-            let within = serde_json::to_value(&*schema).map(|json| references(&json)).unwrap_or_default();
-            closed.extend(within.into_iter().filter(|name| !closed.contains(name)).collect::<Vec<_>>());
+            let within =
+                serde_json::to_value(&*schema).map(|json| references(&json)).unwrap_or_default();
+            closed.extend(
+                within.into_iter().filter(|name| !closed.contains(name)).collect::<Vec<_>>(),
+            );
             if let Schema::Object(object) = schema
                 && !object.properties.is_empty() | object.required.is_empty()
                 && object.schema_type == SchemaType::Type(Type::Object)
             {
-                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                object.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
             }
         }
         index += 1;
@@ -168,8 +192,12 @@ fn never_null(object: &mut Object) {
 fn references(json: &Value) -> Vec<String> {
     match json {
         Value::Object(fields) => {
-            let own = fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit_once('/'));
-            own.map(|(_, name)| name.to_owned()).into_iter().chain(fields.values().flat_map(references)).collect()
+            let own =
+                fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit_once('/'));
+            own.map(|(_, name)| name.to_owned())
+                .into_iter()
+                .chain(fields.values().flat_map(references))
+                .collect()
         }
         Value::Array(items) => items.iter().flat_map(references).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),

@@ -1,25 +1,16 @@
 //! Parts of a request that handlers take: the body, and the path's parameter.
 
-use super::Api;
 use super::field_errors;
 use super::params::Params;
-use super::prefer::prefers;
-use crate::access::caller::Caller;
-use crate::access::caller::Unauthorized;
 use crate::app::canonical_json::{CanonicalJson, ExactJson};
-use crate::app::command_id;
 use crate::app::{JsonError, read_data};
-use crate::audit::Reader;
 use crate::problem::Problem;
-use crate::telemetry::TraceParent;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use eventstore::Id;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest body, in bytes.
@@ -42,7 +33,8 @@ pub(super) async fn command_body(request: Request) -> Result<Vec<u8>, Problem> {
     let (mut parts, body) = request.into_parts();
     Params::from_request_parts(&mut parts, &()).await?.only(&[])?;
     is_plain(&parts.headers)?;
-    let (is_json, has_type) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
+    let (is_json, has_type) =
+        (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
     if has_type && !is_json {
         return Err(Problem::unsupported_media_type());
     }
@@ -114,7 +106,8 @@ async fn read(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
 }
@@ -124,7 +117,11 @@ pub(super) type ReadBody<'a, T> = &'a dyn Fn(&[u8], &mut Vec<String>) -> Result<
 
 /// Reads a body by its type's own rules. Returns the value, and all that was sent, in canonical
 /// form.
-pub(super) fn parse<T>(bytes: &[u8], read: ReadBody<'_, T>, example: &Value) -> Result<(T, CanonicalJson), Problem> {
+pub(super) fn parse<T>(
+    bytes: &[u8],
+    read: ReadBody<'_, T>,
+    example: &Value,
+) -> Result<(T, CanonicalJson), Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
@@ -195,7 +192,8 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     // A syntax error has line and column. A path with an unreadable end (`?`) names no field.
     if !error.is_data() {
-        let field: String = path.chars().take(SHOWN_CHARS).filter(|_| !path.contains('?')).collect();
+        let field: String =
+            path.chars().take(SHOWN_CHARS).filter(|_| !path.contains('?')).collect();
         return Problem::invalid(field, format!("is not JSON: {message}"));
     }
     let rule = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
@@ -203,13 +201,17 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     match missing {
         Some(name) if path.is_empty() => Problem::invalid(name, "is required"),
         Some(name) => Problem::invalid(format!("{path}.{name}"), "is required"),
-        None => Problem::invalid(path.chars().take(SHOWN_CHARS).collect::<String>(), in_words_of_json(rule)),
+        None => Problem::invalid(
+            path.chars().take(SHOWN_CHARS).collect::<String>(),
+            in_words_of_json(rule),
+        ),
     }
 }
 
 /// Puts serde's structs, maps and sequences into terms of JSON, and shortens what it quotes.
 fn in_words_of_json(rule: &str) -> String {
-    let types = rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
+    let types =
+        rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
     let Some((given, expected)) = types else { return rule.to_owned() };
     let expected = match expected {
         "a sequence" => "an array",
@@ -232,6 +234,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParameter {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let segment = Path::<String>::from_request_parts(parts, state).await;
-        segment.map(|Path(text)| Self(text)).map_err(|_| Problem::invalid("path", "must be UTF-8 after decoding"))
+        segment
+            .map(|Path(text)| Self(text))
+            .map_err(|_| Problem::invalid("path", "must be UTF-8 after decoding"))
     }
 }

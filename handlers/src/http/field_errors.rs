@@ -25,7 +25,13 @@ type Embed<'a> = &'a dyn Fn(Value) -> Value;
 
 impl FieldErrors<'_> {
     /// `prefix` is what precedes the names of fields: `lines[0].`, or nothing.
-    fn of_object(&mut self, given: &Map<String, Value>, example: &Map<String, Value>, prefix: &str, embed: Embed<'_>) {
+    fn of_object(
+        &mut self,
+        given: &Map<String, Value>,
+        example: &Map<String, Value>,
+        prefix: &str,
+        embed: Embed<'_>,
+    ) {
         for (name, valid) in example {
             let field = format!("{prefix}{name}");
             match given.get(name) {
@@ -73,10 +79,18 @@ impl FieldErrors<'_> {
         }
     }
 
-    fn of_item(&mut self, item: &Value, example: &Map<String, Value>, prefix: &str, embed: Embed<'_>) {
+    fn of_item(
+        &mut self,
+        item: &Value,
+        example: &Map<String, Value>,
+        prefix: &str,
+        embed: Embed<'_>,
+    ) {
         match item {
             Value::Object(object) => self.of_object(object, example, &format!("{prefix}."), embed),
-            Value::Array(_) => self.push(prefix.to_owned(), "must be an object, not an array".to_owned()),
+            Value::Array(_) => {
+                self.push(prefix.to_owned(), "must be an object, not an array".to_owned())
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 self.push(prefix.to_owned(), "must be an object, not a single value".to_owned());
             }
@@ -151,9 +165,18 @@ mod specs {
     #[test]
     fn every_error_has_its_path() {
         let line = json!({"item": 4, "count": 400, "price": 1});
-        let body = json!({"lines": [line, 7, []], "note": 5, "labels": {"anything": 1}, "more": null});
-        let wanted =
-            ["lines[0].count", "lines[0].item", "lines[0].price", "lines[1]", "lines[2]", "note", "owner", "more"];
+        let body =
+            json!({"lines": [line, 7, []], "note": 5, "labels": {"anything": 1}, "more": null});
+        let wanted = [
+            "lines[0].count",
+            "lines[0].item",
+            "lines[0].price",
+            "lines[1]",
+            "lines[2]",
+            "note",
+            "owner",
+            "more",
+        ];
         assert_eq!(fields_of(&body), wanted);
     }
 

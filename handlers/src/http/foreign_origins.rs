@@ -52,7 +52,9 @@ fn rejection(hosts: AllowedHosts, uri: &Uri, headers: &HeaderMap) -> Option<Prob
     };
     let is_same_origin = match single(headers, &header::ORIGIN) {
         None => true,
-        Some(origin) => origin.zip(requested).is_some_and(|(origin, requested)| is_of(origin, requested)),
+        Some(origin) => {
+            origin.zip(requested).is_some_and(|(origin, requested)| is_of(origin, requested))
+        }
     };
     (!is_same_site || !is_same_origin).then(Problem::foreign_origin)
 }
@@ -94,19 +96,39 @@ mod tests {
 
     #[test]
     fn without_tokens_only_loopback_is_called() {
-        for host in ["localhost:8080", "LocalHost:1", "127.0.0.1", "127.0.0.2:8080", "[::1]:8080", "[::1]"] {
+        for host in
+            ["localhost:8080", "LocalHost:1", "127.0.0.1", "127.0.0.2:8080", "[::1]:8080", "[::1]"]
+        {
             assert!(passes(AllowedHosts::Loopback, "/orders", &[("host", host)]), "{host}");
         }
-        for host in
-            ["evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "localhost.", "a@localhost", "[::2]"]
-        {
+        for host in [
+            "evil.example:8080",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            "localhost.",
+            "a@localhost",
+            "[::2]",
+        ] {
             assert!(!passes(AllowedHosts::Loopback, "/orders", &[("host", host)]), "{host}");
             assert!(passes(AllowedHosts::Any, "/orders", &[("host", host)]), "{host}");
         }
         assert!(!passes(AllowedHosts::Loopback, "/orders", &[]), "HTTP/1.0 names no host");
-        assert!(!passes(AllowedHosts::Loopback, "/orders", &[("host", "localhost"), ("host", "evil.example")]));
-        assert!(!passes(AllowedHosts::Loopback, "http://evil.example/orders", &[("host", "localhost")]));
-        assert!(!passes(AllowedHosts::Loopback, "http://localhost/orders", &[("host", "evil.example")]));
+        assert!(!passes(
+            AllowedHosts::Loopback,
+            "/orders",
+            &[("host", "localhost"), ("host", "evil.example")]
+        ));
+        assert!(!passes(
+            AllowedHosts::Loopback,
+            "http://evil.example/orders",
+            &[("host", "localhost")]
+        ));
+        assert!(!passes(
+            AllowedHosts::Loopback,
+            "http://localhost/orders",
+            &[("host", "evil.example")]
+        ));
         assert!(passes(AllowedHosts::Loopback, "http://localhost/orders", &[]));
     }
 
@@ -117,7 +139,13 @@ mod tests {
             for origin in ["http://localhost:8080", "https://LOCALHOST:8080"] {
                 assert!(passes(hosts, "/orders", &[host, ("origin", origin)]), "{origin}");
             }
-            for origin in ["null", "http://evil.example", "http://localhost:3000", "http://127.0.0.1:8080", ""] {
+            for origin in [
+                "null",
+                "http://evil.example",
+                "http://localhost:3000",
+                "http://127.0.0.1:8080",
+                "",
+            ] {
                 assert!(!passes(hosts, "/orders", &[host, ("origin", origin)]), "{origin}");
             }
             for site in ["same-origin", "none"] {

@@ -73,12 +73,27 @@ pub(crate) type ApiState = axum::extract::State<Arc<Api>>;
 impl Api {
     /// An API over that store. It needs no tokens: a request without `X-Actor` has the default
     /// actor.
-    pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
+    pub fn new(
+        store: EventStore,
+        projector: Projector,
+        operations: Operations,
+        default_actor: Id,
+    ) -> Self {
         let commands = Dispatcher::new(operations.app(), &store);
         let audit = AuditTrail::new(operations.app().clone(), store.clone(), projector.clone());
         let access = Access::Open(default_actor);
         let (progress, watchers) = (MAX_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
-        Self { store, commands, command_queue: None, projector, operations, audit, access, progress, watchers }
+        Self {
+            store,
+            commands,
+            command_queue: None,
+            projector,
+            operations,
+            audit,
+            access,
+            progress,
+            watchers,
+        }
     }
 
     /// Uses this dispatcher, to share its stream caches.

@@ -24,7 +24,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Query(pairs) = pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
+        let Query(pairs) =
+            pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
         let mut params = BTreeMap::new();
         for (name, value) in pairs {
             // Clients that page may begin with an empty cursor.
@@ -68,13 +69,16 @@ impl Params {
     where
         T: FromStr<Err: std::fmt::Display>,
     {
-        let parse = |text: &str| text.parse().map_err(|rule: T::Err| Problem::invalid(name, rule.to_string()));
+        let parse = |text: &str| {
+            text.parse().map_err(|rule: T::Err| Problem::invalid(name, rule.to_string()))
+        };
         self.text(name).map(parse).transpose()
     }
 
     /// An id: 1 to 128 visible ASCII characters.
     pub fn id(&self, name: &str) -> Result<Option<Id>, Problem> {
-        let parse = |text: &str| Id::new(text).map_err(|rule| Problem::invalid(name, rule.to_string()));
+        let parse =
+            |text: &str| Id::new(text).map_err(|rule| Problem::invalid(name, rule.to_string()));
         self.text(name).map(parse).transpose()
     }
 
@@ -85,10 +89,20 @@ impl Params {
     }
 
     /// A whole number within a range.
-    pub fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
-        let rule =
-            || Problem::invalid(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
-        let digits = |text: &&str| text.len() <= MAX_NUMBER_CHARS && text.bytes().all(|byte| byte.is_ascii_digit());
+    pub fn number(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Problem> {
+        let rule = || {
+            Problem::invalid(
+                name,
+                format!("must be a whole number from {} to {}", range.start(), range.end()),
+            )
+        };
+        let digits = |text: &&str| {
+            text.len() <= MAX_NUMBER_CHARS && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let parse = |text: &str| {
             let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
             number.filter(|number| range.contains(number)).ok_or_else(rule)
@@ -105,7 +119,9 @@ impl Params {
     /// A day, `YYYY-MM-DD`.
     pub fn day(&self, name: &str) -> Result<Option<NaiveDate>, Problem> {
         let parse = |text: &str| {
-            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| day.to_string() == text);
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()
+                .filter(|day| day.to_string() == text);
             day.ok_or_else(|| Problem::invalid(name, "must be a day such as 2026-11-22"))
         };
         self.text(name).map(parse).transpose()
@@ -113,8 +129,11 @@ impl Params {
 
     /// A time, RFC 3339.
     pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
-        let parse =
-            |text| time(text).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z"));
+        let parse = |text| {
+            time(text).ok_or_else(|| {
+                Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z")
+            })
+        };
         self.text(name).map(parse).transpose()
     }
 
@@ -180,11 +199,15 @@ mod specs {
     #[test]
     fn a_plus_that_was_not_encoded_is_a_plus() {
         let eight: DateTime<Utc> = "2026-11-22T08:00:00Z".parse().unwrap();
-        for text in ["2026-11-22T10:00:00+02:00", "2026-11-22T10:00:00 02:00", "2026-11-22 10:00:00 02:00"] {
+        for text in
+            ["2026-11-22T10:00:00+02:00", "2026-11-22T10:00:00 02:00", "2026-11-22 10:00:00 02:00"]
+        {
             assert_eq!(time(text), Some(eight), "{text}");
         }
         assert_eq!(time("2026-11-22 08:00:00Z"), Some(eight), "a blank may stand for the T");
-        for text in ["2026-11-22 02:00", "2026-11-22T10:00:00  02:00", "2026-11-22T10:00:00 ", " 02:00", ""] {
+        for text in
+            ["2026-11-22 02:00", "2026-11-22T10:00:00  02:00", "2026-11-22T10:00:00 ", " 02:00", ""]
+        {
             assert_eq!(time(text), None, "{text}");
         }
     }

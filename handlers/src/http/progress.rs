@@ -37,7 +37,8 @@ pub(crate) async fn progress(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&api, &name)?);
-    let permit = Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
+    let permit =
+        Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
     let stream = ProgressStream {
         operations,
         projection,
@@ -102,7 +103,9 @@ impl ProgressStream {
             match view.status.job.as_ref().map(|job| job.number) {
                 None => self.last = Some(FinalEvent::Event(done())),
                 // The job ended between two reads, and another one began.
-                Some(number) if number != *self.job.get_or_insert(number) => return Some((done(), self.ended())),
+                Some(number) if number != *self.job.get_or_insert(number) => {
+                    return Some((done(), self.ended()));
+                }
                 Some(_) => {}
             }
             let data = serde_json::to_string(&view).unwrap_or_default();

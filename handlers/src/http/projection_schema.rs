@@ -43,7 +43,8 @@ impl TryFrom<Number> for Segments {
 /// A whole number. JSON Schema counts `4.0` as one.
 fn whole(number: &Number) -> Option<u32> {
     let fits = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
-    let from_fraction = || number.as_f64().filter(fits).and_then(|number| format!("{number:.0}").parse().ok());
+    let from_fraction =
+        || number.as_f64().filter(fits).and_then(|number| format!("{number:.0}").parse().ok());
     number.as_u64().map_or_else(from_fraction, |number| u32::try_from(number).ok())
 }
 
@@ -269,12 +270,13 @@ pub(crate) struct ReportView {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct LagView {
-    /// About how many messages its queue has, with those in flight. At least as many commits are not
-    /// applied yet.
+    /// About how many messages its queue has, with those in flight. At least as many commits are
+    /// not applied yet.
     messages: u64,
     /// About how many messages its dead-letter queue has.
     dead_letters: u64,
-    /// The age of the newest event that is known to be applied, in seconds; 0 if the queue is empty.
+    /// The age of the newest event that is known to be applied, in seconds; 0 if the queue is
+    /// empty.
     seconds: Option<u64>,
 }
 
@@ -326,7 +328,8 @@ pub(crate) struct ResumedStreamView {
     generation: u32,
     /// The version at which it was parked, if known.
     version: Option<u64>,
-    /// `caught_up`, still `parked`, or `announced`: a process gets a notification and resumes it later.
+    /// `caught_up`, still `parked`, or `announced`: a process gets a notification and resumes it
+    /// later.
     #[schema(pattern = "^(caught_up|parked|announced)$")]
     state: String,
     /// Why it is still parked.

@@ -3,8 +3,8 @@
 use super::extract::{PathParameter, StepBody};
 use super::params::Params;
 use super::projection_schema::{
-    DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
-    ResumptionView, SwitchBody,
+    DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView,
+    ResumeBody, ResumptionView, SwitchBody,
 };
 use super::{Api, ApiState};
 use crate::operations::View;
@@ -136,9 +136,15 @@ pub(crate) async fn resume(
 ) -> Result<Json<Resumption>, Problem> {
     let projection = known(&api, &name)?;
     let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
-    let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
-    let cursor = body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
-    let cursor = cursor.map_err(|rule: InvalidParkedCursor| Problem::invalid("cursor", rule.to_string()))?;
+    let stream = body
+        .stream
+        .map(named)
+        .transpose()
+        .map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
+    let cursor =
+        body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
+    let cursor =
+        cursor.map_err(|rule: InvalidParkedCursor| Problem::invalid("cursor", rule.to_string()))?;
     Ok(Json(api.operations.resume(&projection, stream.as_ref(), cursor.as_ref()).await?))
 }
 
@@ -197,7 +203,10 @@ pub(crate) async fn drop_generation(
     StepBody(body): StepBody<DropBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
-    let job = api.operations.drop_generation(&projection, body.generation.map(|generation| generation.0)).await?;
+    let job = api
+        .operations
+        .drop_generation(&projection, body.generation.map(|generation| generation.0))
+        .await?;
     step_response(&api, &projection, job).await
 }
 
@@ -221,7 +230,10 @@ pub(crate) fn known(api: &Api, name: &str) -> Result<Projection, Problem> {
     let app = api.operations.app();
     app.consumer(name).copied().ok_or_else(|| {
         let names: Vec<&str> = app.consumers().iter().map(|projection| projection.name).collect();
-        Problem::not_found(format!("there is no projection of that name; known: {}", names.join(", ")))
+        Problem::not_found(format!(
+            "there is no projection of that name; known: {}",
+            names.join(", ")
+        ))
     })
 }
 

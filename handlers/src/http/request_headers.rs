@@ -34,7 +34,10 @@ impl FromRequestParts<Arc<Api>> for CommandHeaders {
         let headers = &parts.headers;
         let given = id(headers, "Idempotency-Key")?;
         if given.as_ref().is_some_and(Id::is_of_system) {
-            return Err(Problem::invalid("Idempotency-Key", "must not begin with ~: such ids are the system's"));
+            return Err(Problem::invalid(
+                "Idempotency-Key",
+                "must not begin with ~: such ids are the system's",
+            ));
         }
         let has_key = given.is_some();
         // A command needs an id, even if the client did not send a key.
@@ -69,21 +72,32 @@ impl<S: Send + Sync> FromRequestParts<S> for AuditReader {
 
 /// The caller whom [`check`](super::access::check) put among the extensions.
 fn actor(parts: &Parts) -> Result<Id, Problem> {
-    let caller = parts.extensions.get::<Caller>().ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))?;
+    let caller = parts
+        .extensions
+        .get::<Caller>()
+        .ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))?;
     Ok(caller.actor.clone())
 }
 
 /// The id in a header.
 pub(super) fn id(headers: &HeaderMap, name: &'static str) -> Result<Option<Id>, Problem> {
     let Some(value) = single(headers, name)? else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Problem::invalid(name, eventstore::InvalidId.to_string()))?;
+    let text =
+        value.to_str().map_err(|_| Problem::invalid(name, eventstore::InvalidId.to_string()))?;
     Id::new(text).map(Some).map_err(|rule| Problem::invalid(name, rule.to_string()))
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a header::HeaderValue>, Problem> {
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a header::HeaderValue>, Problem> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(Problem::invalid(name, "must be sent at most once")) } else { Ok(first) }
+    if values.next().is_some() {
+        Err(Problem::invalid(name, "must be sent at most once"))
+    } else {
+        Ok(first)
+    }
 }
 
 /// The standard says to ignore a malformed one.
@@ -97,5 +111,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let quoted = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     let digits = quoted.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let version = digits.and_then(|text| text.parse().ok());
-    version.map(Some).ok_or_else(|| Problem::invalid("If-Match", "must be a version in quotes, such as \"3\""))
+    version
+        .map(Some)
+        .ok_or_else(|| Problem::invalid("If-Match", "must be a version in quotes, such as \"3\""))
 }

@@ -6,7 +6,9 @@ use super::request_headers::CommandHeaders;
 use super::schema::{AcrossOutcome, CommandAccepted, CommandHeaderParameters, CommandOutcome};
 use super::{Api, ApiState, rows};
 use crate::app::schema::{CommandSchema, command_schemas};
-use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, KeyFormat, Route, Target, identity};
+use crate::app::{
+    Across, AnyAggregate, App, Command, CommandRoute, KeyFormat, Route, Target, identity,
+};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -16,7 +18,9 @@ use axum::routing::post;
 use eventstore::StreamId;
 use serde_json::Value;
 use std::sync::Arc;
-use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Components, Object, Type};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Schema};
@@ -27,18 +31,24 @@ use utoipa_axum::router::OpenApiRouter;
 pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRouter<Arc<Api>> {
     let info = &mut router.get_openapi_mut().info;
     info.title.clone_from(&identity().title);
-    info.description =
-        Some([app.description(), info.description.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
+    info.description = Some(
+        [app.description(), info.description.as_deref().unwrap_or_default()]
+            .join(" ")
+            .trim()
+            .to_owned(),
+    );
     for route in app.registered_routes() {
         router = match &route.to {
             Target::Command(to) => match app.aggregate_of(to.category) {
                 Some(aggregate) => add_command(router, route, to, aggregate),
                 None => router,
             },
-            Target::Across(name) => match app.commands_across().iter().find(|command| command.name == *name) {
-                Some(command) => add_across(router, route.path, command),
-                None => router,
-            },
+            Target::Across(name) => {
+                match app.commands_across().iter().find(|command| command.name == *name) {
+                    Some(command) => add_across(router, route.path, command),
+                    None => router,
+                }
+            }
             Target::Row(to) => match app.consumer(to.read_model).copied() {
                 Some(projection) => rows::add_row(router, app, route, to, projection),
                 None => router,
@@ -59,12 +69,16 @@ impl FromRequestParts<Arc<Api>> for OptionalPathParameter {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let has_one =
-            parts.extensions.get::<axum::extract::MatchedPath>().is_some_and(|path| path.as_str().contains('{'));
+        let has_one = parts
+            .extensions
+            .get::<axum::extract::MatchedPath>()
+            .is_some_and(|path| path.as_str().contains('{'));
         if !has_one {
             return Ok(Self(None));
         }
-        PathParameter::from_request_parts(parts, api).await.map(|PathParameter(text)| Self(Some(text)))
+        PathParameter::from_request_parts(parts, api)
+            .await
+            .map(|PathParameter(text)| Self(Some(text)))
     }
 }
 
@@ -84,7 +98,8 @@ fn add_command(
     aggregate: &Arc<dyn AnyAggregate>,
 ) -> OpenApiRouter<Arc<Api>> {
     let examples = aggregate.examples();
-    let example = examples.into_iter().find(|(name, _)| name == to.command).map(|(_, example)| example);
+    let example =
+        examples.into_iter().find(|(name, _)| name == to.command).map(|(_, example)| example);
     let served = Arc::new(ServedCommand {
         aggregate: Arc::clone(aggregate),
         route: to.clone(),
@@ -112,7 +127,9 @@ async fn respond(
     body: &[u8],
 ) -> Result<Response, Problem> {
     let ServedCommand { aggregate, route, parameter, example } = served;
-    let read = |data: &[u8], unknown: &mut Vec<String>| Command::read(aggregate, route.command, data, unknown);
+    let read = |data: &[u8], unknown: &mut Vec<String>| {
+        Command::read(aggregate, route.command, data, unknown)
+    };
     let (command, sent) = parse(body, &read, example)?;
     let key = match (key, route.creates) {
         (Some(text), _) => key_of(aggregate.key(), parameter, &text)?,
@@ -128,7 +145,11 @@ async fn respond(
 }
 
 /// A command over several streams, which its body names. It is always answered at once.
-fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc<Across>) -> OpenApiRouter<Arc<Api>> {
+fn add_across(
+    router: OpenApiRouter<Arc<Api>>,
+    path: &'static str,
+    command: &Arc<Across>,
+) -> OpenApiRouter<Arc<Api>> {
     let mut router = router;
     describe_across(router.get_openapi_mut(), path, command);
     let command = Arc::clone(command);
@@ -137,7 +158,8 @@ fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc
         let example = example_of(&command);
         let read = |data: &[u8], unknown: &mut Vec<String>| (command.read)(data, unknown);
         let (value, sent) = parse(&body, &read, &example)?;
-        let streams = (command.streams)(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
+        let streams =
+            (command.streams)(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
         commands::handle_across_streams(&api, headers, command.name, streams, value, &sent).await
     };
     router.route(path, post(handler))
@@ -153,7 +175,8 @@ pub(super) fn key_of(key: KeyFormat, parameter: &str, text: &str) -> Result<Stri
 }
 
 pub(super) fn stream(category: &str, parameter: &str, key: &str) -> Result<StreamId, Problem> {
-    StreamId::new(format!("{category}-{key}")).map_err(|rule| Problem::invalid(parameter, rule.to_string()))
+    StreamId::new(format!("{category}-{key}"))
+        .map_err(|rule| Problem::invalid(parameter, rule.to_string()))
 }
 
 // ------------------------------------------------------------ descriptions
@@ -161,15 +184,19 @@ pub(super) fn stream(category: &str, parameter: &str, key: &str) -> Result<Strea
 fn describe_command(document: &mut OpenApi, path: &'static str, served: &ServedCommand) {
     let ServedCommand { aggregate, route, parameter, example } = served;
     let (schema, named) = aggregate.schema();
-    let variant = command_schemas(&schema).into_iter().find(|variant| variant.name == route.command);
+    let variant =
+        command_schemas(&schema).into_iter().find(|variant| variant.name == route.command);
     let Some(CommandSchema { name, description, data }) = variant else { return };
     let components = document.components.get_or_insert_default();
     components.schemas.extend(named);
     let name = format!("{}.{name}", aggregate.category());
     let body = body_schema(components, &name, data, example);
     let needs_body = body.1;
-    let mut operation =
-        OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(description).request_body(Some(
+    let mut operation = OperationBuilder::new()
+        .tag(tag(path))
+        .operation_id(Some(name))
+        .summary(description)
+        .request_body(Some(
             RequestBodyBuilder::new()
                 .content(
                     "application/json",
@@ -182,10 +209,11 @@ fn describe_command(document: &mut OpenApi, path: &'static str, served: &ServedC
         operation = operation.parameter(key_parameter(parameter, aggregate.key()));
     }
     let mut operation = with_headers(operation).build();
-    let done = CommandOutcome::responses().into_iter().map(|(status, response)| match route.creates {
-        Some(_) => ("201".to_owned(), response),
-        None => (status, response),
-    });
+    let done =
+        CommandOutcome::responses().into_iter().map(|(status, response)| match route.creates {
+            Some(_) => ("201".to_owned(), response),
+            None => (status, response),
+        });
     operation.responses.responses.extend(done.chain(CommandAccepted::responses()));
     insert(document, path, HttpMethod::Post, operation);
 }
@@ -197,9 +225,13 @@ fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across)
     let example = example_of(command);
     let (schema, _) = body_schema(components, &name, Some(schema), &example);
     let content = Content::builder().schema(Some(schema)).example(Some(example)).build();
-    let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
+    let body = RequestBodyBuilder::new()
+        .content("application/json", content)
+        .required(Some(Required::True))
+        .build();
     let summary = format!("{name}, over several streams: all events are recorded, or none.");
-    let operation = OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(Some(summary));
+    let operation =
+        OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(Some(summary));
     let mut operation = with_headers(operation).request_body(Some(body)).build();
     operation.responses.responses.extend(AcrossOutcome::responses());
     insert(document, path, HttpMethod::Post, operation);
@@ -235,8 +267,13 @@ pub(super) fn tag(path: &'static str) -> &'static str {
 
 pub(super) fn key_parameter(name: &str, key: KeyFormat) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(key.pattern));
-    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
-    parameter.description(Some(key.description)).example(Some(key.example.into())).schema(Some(schema)).build()
+    let parameter =
+        ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+    parameter
+        .description(Some(key.description))
+        .example(Some(key.example.into()))
+        .schema(Some(schema))
+        .build()
 }
 
 pub(super) fn insert(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {

@@ -16,7 +16,9 @@ use projections::{Follows, Kind, Projection, Row, TableError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
 use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Required, Response as OpenApiResponse};
 use utoipa_axum::router::OpenApiRouter;
@@ -41,19 +43,28 @@ pub(super) fn add_row(
     let (to, parameter) = (to.clone(), route.parameter().unwrap_or_default());
     match (projection.kind, projection.follows) {
         (Kind::SingleStream { .. }, Follows::Categories(&[category])) => {
-            let key = app.aggregate_of(category).map_or(KeyFormat::ANY, |aggregate| aggregate.key());
+            let key =
+                app.aggregate_of(category).map_or(KeyFormat::ANY, |aggregate| aggregate.key());
             describe_row(router.get_openapi_mut(), route, &to, key, Some(at_least()));
-            let handler = move |State(api): ApiState, PathParameter(text): PathParameter, params: Params| async move {
-                let at_least = params.only(&["at_least"])?.number("at_least", 0..=MAX_VERSION)?.unwrap_or(0);
+            let handler = move |State(api): ApiState,
+                                PathParameter(text): PathParameter,
+                                params: Params| async move {
+                let at_least =
+                    params.only(&["at_least"])?.number("at_least", 0..=MAX_VERSION)?.unwrap_or(0);
                 let key = key_of(key, parameter, &text)?;
-                let row = api.projector.row(&projection, &stream(category, parameter, &key)?, at_least).await?;
+                let row = api
+                    .projector
+                    .row(&projection, &stream(category, parameter, &key)?, at_least)
+                    .await?;
                 row_response(&to, row, category, &key)
             };
             router.route(route.path, get(handler))
         }
         _ => {
             describe_row(router.get_openapi_mut(), route, &to, KeyFormat::ANY, None);
-            let handler = move |State(api): ApiState, PathParameter(key): PathParameter, params: Params| async move {
+            let handler = move |State(api): ApiState,
+                                PathParameter(key): PathParameter,
+                                params: Params| async move {
                 params.only(&[])?;
                 row_response(&to, api.projector.row_of_many(&projection, &key).await?, "row", &key)
             };
@@ -63,10 +74,18 @@ pub(super) fn add_row(
 }
 
 /// The row in the form of its route.
-fn row_response(to: &RowRoute, row: Option<Row>, what: &str, key: &str) -> Result<Response, Problem> {
+fn row_response(
+    to: &RowRoute,
+    row: Option<Row>,
+    what: &str,
+    key: &str,
+) -> Result<Response, Problem> {
     let row = row.ok_or_else(|| Problem::not_found(format!("there is no {what} {key}")))?;
     let view = (to.view)(&row).map_err(TableError::from)?;
-    let headers = [(header::ETAG, format!("\"{}\"", row.version)), (header::CONTENT_TYPE, "application/json".into())];
+    let headers = [
+        (header::ETAG, format!("\"{}\"", row.version)),
+        (header::CONTENT_TYPE, "application/json".into()),
+    ];
     Ok((headers, view.get().to_owned()).into_response())
 }
 
@@ -78,11 +97,16 @@ pub(super) fn add_list(
 ) -> OpenApiRouter<Arc<Api>> {
     describe_list(router.get_openapi_mut(), route, to);
     let to = to.clone();
-    let handler = move |State(api): ApiState, OptionalPathParameter(key): OptionalPathParameter, params: Params| async move {
+    let handler = move |State(api): ApiState,
+                        OptionalPathParameter(key): OptionalPathParameter,
+                        params: Params| async move {
         let params = params.only(&["limit", "cursor"])?;
         let list = to.list.replace("{}", key.as_deref().unwrap_or_default());
         let cursor = params.cursor()?.map(|cursor: PageCursor| cursor.of(&list)).transpose()?;
-        let page = api.projector.list(&projection, &list, params.limit(DEFAULT_LIMIT)?, cursor.as_ref()).await?;
+        let page = api
+            .projector
+            .list(&projection, &list, params.limit(DEFAULT_LIMIT)?, cursor.as_ref())
+            .await?;
         let rows = page.rows.iter().map(|row| (to.row.view)(row)).collect::<Result<_, _>>();
         let next_cursor = page.next.and_then(|behind| cursor_text(&PageCursor::new(list, behind)));
         Ok::<_, Problem>(Json(RowsPage { rows: rows.map_err(TableError::from)?, next_cursor }))
@@ -92,7 +116,13 @@ pub(super) fn add_list(
 
 // ------------------------------------------------------------ descriptions
 
-fn describe_row(document: &mut OpenApi, route: &Route, to: &RowRoute, key: KeyFormat, at_least: Option<Parameter>) {
+fn describe_row(
+    document: &mut OpenApi,
+    route: &Route,
+    to: &RowRoute,
+    key: KeyFormat,
+    at_least: Option<Parameter>,
+) {
     let (schema, named) = (to.schema)();
     document.components.get_or_insert_default().schemas.extend(named);
     let mut found = OpenApiResponse::new(format!("A row of the read model {}", to.read_model));
@@ -107,9 +137,11 @@ fn describe_row(document: &mut OpenApi, route: &Route, to: &RowRoute, key: KeyFo
 }
 
 fn at_least() -> Parameter {
-    let versions = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_u64)).maximum(Some(MAX_VERSION));
-    let text =
-        "The least version of the stream that the row must include. 412 if the stream is not at that version yet.";
+    let versions = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0_u64))
+        .maximum(Some(MAX_VERSION));
+    let text = "The least version of the stream that the row must include. 412 if the stream is not at that version yet.";
     query("at_least", text).schema(Some(versions)).build()
 }
 
@@ -119,12 +151,19 @@ fn describe_list(document: &mut OpenApi, route: &Route, ListRoute { row, .. }: &
     let text = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
     let page = ObjectBuilder::new()
         .property("rows", ArrayBuilder::new().items(schema))
-        .property("next_cursor", text.description(Some("The cursor of the next page; null on the last page.")))
+        .property(
+            "next_cursor",
+            text.description(Some("The cursor of the next page; null on the last page.")),
+        )
         .required("rows")
         .required("next_cursor");
-    let mut found = OpenApiResponse::new(format!("A page of the list. Without rows of {} it is empty", row.read_model));
+    let mut found = OpenApiResponse::new(format!(
+        "A page of the list. Without rows of {} it is empty",
+        row.read_model
+    ));
     found.content.insert("application/json".to_owned(), Content::new(Some(page)).into());
-    let limits = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_u64)).maximum(Some(500_u64));
+    let limits =
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_u64)).maximum(Some(500_u64));
     let cursors = ObjectBuilder::new().schema_type(Type::String);
     let operation = OperationBuilder::new()
         .tag(tag(route.path))
@@ -133,8 +172,14 @@ fn describe_list(document: &mut OpenApi, route: &Route, ListRoute { row, .. }: &
     let key = route.parameter().map(|name| key_parameter(name, KeyFormat::ANY));
     let operation = key.into_iter().fold(operation, OperationBuilder::parameter);
     let operation = operation
-        .parameter(query("limit", "The most rows on the page; 20 by default.").schema(Some(limits)).build())
-        .parameter(query("cursor", "The `next_cursor` of an earlier page.").schema(Some(cursors)).build());
+        .parameter(
+            query("limit", "The most rows on the page; 20 by default.")
+                .schema(Some(limits))
+                .build(),
+        )
+        .parameter(
+            query("cursor", "The `next_cursor` of an earlier page.").schema(Some(cursors)).build(),
+        );
     insert(document, route.path, HttpMethod::Get, operation.response("200", found).build());
 }
 

@@ -100,9 +100,9 @@ pub(crate) struct AcceptedCommand {
 pub(crate) struct CommandStatus {
     /// The command's id: its Idempotency-Key.
     pub(crate) command_id: String,
-    /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: its own content is
-    /// the problem. `failed`: it was given up because of a problem that may pass; send it again, or
-    /// report it to the operators. Every status but `pending` was checked in the store just now.
+    /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: its own content
+    /// is the problem. `failed`: it was given up because of a problem that may pass; send it again,
+    /// or report it to the operators. Every status but `pending` was checked in the store just now.
     #[schema(pattern = "^(pending|done|refused|failed)$")]
     pub(crate) status: &'static str,
     /// The result, if it is done.

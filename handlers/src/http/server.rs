@@ -76,7 +76,10 @@ pub async fn serve(
         if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
             connections.spawn(connection(stream, service.clone(), limits.head, stop.clone(), slot));
         } else if let Ok(permit) = Arc::clone(&rejected).try_acquire_owned() {
-            tracing::warn!(connections = limits.connections, "a connection was rejected: too many are open");
+            tracing::warn!(
+                connections = limits.connections,
+                "a connection was rejected: too many are open"
+            );
             connections.spawn(reject(stream, overload_response.clone(), permit));
         }
     }
@@ -91,7 +94,8 @@ pub async fn serve(
 async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
-            // Without it, the end of a response may wait 40 ms for an acknowledgement of its beginning.
+            // Without it, the end of a response may wait 40 ms for an acknowledgement of its
+            // beginning.
             let _ = stream.set_nodelay(true);
             Some(stream)
         }
@@ -112,7 +116,8 @@ async fn connection(
 ) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection =
+        server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -20,7 +20,8 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     if let Some(header) = header.clone() {
         request.headers_mut().insert(TRACE_PARENT, header);
     }
-    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let (name, begun) = (format!("{} {route}", request.method()), SystemTime::now());
     let work = TracedWork { name: &name, kind: "http.server", trace: Some(trace), begun };
     let mut response = work.run(respond(request, next, &route, begun)).await;
@@ -40,7 +41,8 @@ fn sent_trace(headers: &HeaderMap) -> Option<TraceParent> {
 async fn respond(request: Request, next: Next, route: &str, begun: SystemTime) -> Response {
     let method = request.method().clone();
     let (answer, usage) = Usage::of(telemetry::caught(next.run(request))).await;
-    let response = answer.unwrap_or_else(|panicked| Problem::panicked(panicked.error_id).into_response());
+    let response =
+        answer.unwrap_or_else(|panicked| Problem::panicked(panicked.error_id).into_response());
     tracing::info!(
         %method,
         route,

@@ -69,7 +69,11 @@ impl OperateError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Rebuild(error) => error.is_refusal(),
-            Self::Status(_) | Self::Project(_) | Self::Queue(_) | Self::Table(_) | Self::Events(_) => false,
+            Self::Status(_)
+            | Self::Project(_)
+            | Self::Queue(_)
+            | Self::Table(_)
+            | Self::Events(_) => false,
         }
     }
 }
@@ -99,7 +103,13 @@ pub struct Lag {
 
 impl Operations {
     /// The steps on that system.
-    pub fn new(app: App, store: EventStore, projector: Projector, sqs: Client, names: Names) -> Self {
+    pub fn new(
+        app: App,
+        store: EventStore,
+        projector: Projector,
+        sqs: Client,
+        names: Names,
+    ) -> Self {
         Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
     }
 
@@ -149,7 +159,12 @@ impl Operations {
         let dead_letters = self.dead_letters(projection).await?.count().await?;
         let seconds = match messages {
             0 => Some(0),
-            _ => self.projector.heartbeat(projection).newest().await?.map(|newest| age_s(newest, SystemTime::now())),
+            _ => self
+                .projector
+                .heartbeat(projection)
+                .newest()
+                .await?
+                .map(|newest| age_s(newest, SystemTime::now())),
         };
         Ok(Lag { messages, dead_letters, seconds })
     }
@@ -158,7 +173,11 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperateError`].
-    pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Option<u64>, OperateError> {
+    pub async fn rebuild(
+        &self,
+        projection: &Projection,
+        segments: u32,
+    ) -> Result<Option<u64>, OperateError> {
         self.send_tasks(self.projector.rebuild(projection, segments).await?).await
     }
 
@@ -167,7 +186,11 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperateError`].
-    pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Option<u64>, OperateError> {
+    pub async fn reconcile(
+        &self,
+        projection: &Projection,
+        segments: u32,
+    ) -> Result<Option<u64>, OperateError> {
         self.send_tasks(self.projector.reconcile(projection, segments).await?).await
     }
 
@@ -192,7 +215,11 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperateError`].
-    pub async fn switch(&self, projection: &Projection, accept_incomplete: bool) -> Result<Option<u64>, OperateError> {
+    pub async fn switch(
+        &self,
+        projection: &Projection,
+        accept_incomplete: bool,
+    ) -> Result<Option<u64>, OperateError> {
         self.send_tasks(self.projector.switch(projection, accept_incomplete).await?).await
     }
 
@@ -222,7 +249,10 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperateError`].
-    pub async fn resume_unfinished(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
+    pub async fn resume_unfinished(
+        &self,
+        projection: &Projection,
+    ) -> Result<Option<u64>, OperateError> {
         let job = self.projector.status(projection).await?.job;
         match job.filter(|job| !job.paused) {
             Some(_) => self.resume_job(projection).await,
@@ -230,7 +260,10 @@ impl Operations {
         }
     }
 
-    pub(crate) async fn resume_job(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
+    pub(crate) async fn resume_job(
+        &self,
+        projection: &Projection,
+    ) -> Result<Option<u64>, OperateError> {
         match self.projector.resume_job(projection).await {
             Err(RebuildError::NothingRuns) => Ok(None),
             tasks => self.send_tasks(tasks?).await,
@@ -243,7 +276,8 @@ impl Operations {
     /// # Errors
     /// [`OperateError`]; some messages may have been moved.
     pub async fn redrive(&self, projection: &Projection) -> Result<Redriven, OperateError> {
-        let (queue, dead_letters) = (self.queue(projection).await?, self.dead_letters(projection).await?);
+        let (queue, dead_letters) =
+            (self.queue(projection).await?, self.dead_letters(projection).await?);
         Redrive { store: &self.store, queue, dead_letters }.run(self.step_time).await
     }
 
@@ -275,7 +309,8 @@ impl Operations {
             let body = serde_json::to_string(&notification)?;
             Ok(Outgoing { body, group: notification.stream.to_string(), deduplication_id })
         };
-        let messages = behind.into_iter().map(message).collect::<Result<Vec<_>, serde_json::Error>>();
+        let messages =
+            behind.into_iter().map(message).collect::<Result<Vec<_>, serde_json::Error>>();
         let messages = messages.map_err(|error| RebuildError::Queue(Arc::new(error)))?;
         queue.send(&messages).await.map_err(not_sent)
     }

@@ -65,7 +65,8 @@ impl Remaining {
 impl Redriven {
     /// Adds the result of a later call.
     pub fn add(&mut self, later: Self) {
-        let is_again = |before: &Stays| later.stays.iter().any(|stays| stays.message_id == before.message_id);
+        let is_again =
+            |before: &Stays| later.stays.iter().any(|stays| stays.message_id == before.message_id);
         self.stays.retain(|before| !is_again(before));
         self.sent += later.sent;
         self.stays.extend(later.stays);
@@ -76,7 +77,8 @@ impl Redriven {
 impl Redrive<'_> {
     /// Handles messages until the dead-letter queue is empty, or the time is up.
     pub(crate) async fn run(&self, time: Duration) -> Result<Redriven, OperateError> {
-        let (begun, mut redriven, mut remaining) = (Instant::now(), Redriven::default(), Remaining::default());
+        let (begun, mut redriven, mut remaining) =
+            (Instant::now(), Redriven::default(), Remaining::default());
         loop {
             let taken = self.dead_letters.take().await?;
             if taken.is_empty() {
@@ -106,7 +108,11 @@ impl Redrive<'_> {
             {
                 // It comes back within a minute.
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, message_id = stays.message_id, "a dead letter was not given back");
+                tracing::warn!(
+                    error,
+                    message_id = stays.message_id,
+                    "a dead letter was not given back"
+                );
             }
             redriven.stays.push(stays);
         }
@@ -126,8 +132,12 @@ impl Redrive<'_> {
         };
         let head = match self.store.head(&stream, Consistency::Strong).await {
             Ok((head, _)) if head.version() > 0 => head,
-            Ok(_) => return Ok(Err(format!("it cannot be read, and the store has no stream {stream}"))),
-            Err(ReadError::Corrupt(corrupt)) => return Ok(Err(format!("it cannot be read, and {corrupt}"))),
+            Ok(_) => {
+                return Ok(Err(format!("it cannot be read, and the store has no stream {stream}")));
+            }
+            Err(ReadError::Corrupt(corrupt)) => {
+                return Ok(Err(format!("it cannot be read, and {corrupt}")));
+            }
             Err(error @ ReadError::Store(_)) => return Err(error.into()),
         };
         let address = serde_json::to_string(&NotificationMessage::address(stream, head.version()));
@@ -151,7 +161,8 @@ fn id(message: &Message) -> String {
 
 fn group(message: &Message) -> String {
     let attributes = message.attributes.as_ref();
-    let group = attributes.and_then(|attributes| attributes.get(&MessageSystemAttributeName::MessageGroupId));
+    let group = attributes
+        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::MessageGroupId));
     group.cloned().unwrap_or_default()
 }
 
@@ -161,8 +172,13 @@ mod tests {
 
     #[test]
     fn two_calls_add_up_and_name_each_message_once() {
-        let stays = |id: &str| Stays { message_id: id.to_owned(), group: "g".to_owned(), reason: "r".to_owned() };
-        let mut first = Redriven { sent: 10, stays: vec![stays("a"), stays("b")], left: 7, more: true };
+        let stays = |id: &str| Stays {
+            message_id: id.to_owned(),
+            group: "g".to_owned(),
+            reason: "r".to_owned(),
+        };
+        let mut first =
+            Redriven { sent: 10, stays: vec![stays("a"), stays("b")], left: 7, more: true };
         first.add(Redriven { sent: 5, stays: vec![stays("b"), stays("c")], left: 3, more: false });
         let stays = vec![stays("a"), stays("b"), stays("c")];
         assert_eq!(first, Redriven { sent: 15, stays, left: 3, more: false });
@@ -170,14 +186,22 @@ mod tests {
 
     #[test]
     fn a_message_received_twice_stays_once_with_its_newest_handle() {
-        let taken = |id: &str, handle: &str| Message::builder().message_id(id).receipt_handle(handle).build();
+        let taken = |id: &str, handle: &str| {
+            Message::builder().message_id(id).receipt_handle(handle).build()
+        };
         let mut remaining = Remaining::default();
         remaining.note(taken("a", "1"), "it cannot be read".to_owned());
         remaining.note(taken("b", "2"), "it cannot be read".to_owned());
         remaining.note(taken("a", "3"), "it cannot be read still".to_owned());
-        let stays: Vec<_> =
-            remaining.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
-        assert_eq!(stays, [("it cannot be read", Some("2")), ("it cannot be read still", Some("3"))]);
+        let stays: Vec<_> = remaining
+            .0
+            .iter()
+            .map(|(stays, message)| (&*stays.reason, message.receipt_handle()))
+            .collect();
+        assert_eq!(
+            stays,
+            [("it cannot be read", Some("2")), ("it cannot be read still", Some("3"))]
+        );
         remaining.forget(&taken("b", "4"));
         assert_eq!(remaining.0.len(), 1);
     }

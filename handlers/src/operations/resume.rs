@@ -110,7 +110,8 @@ impl ParkedCursor {
 
 impl fmt::Display for ParkedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = serde_json::to_vec(&(self.generation, &self.behind, &self.done)).map_err(|_| fmt::Error)?;
+        let json = serde_json::to_vec(&(self.generation, &self.behind, &self.done))
+            .map_err(|_| fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
     }
 }
@@ -255,14 +256,19 @@ impl Operations {
     ) -> Result<ParkedStreams, OperateError> {
         let status = self.projector.status(projection).await?;
         let other = status.other.filter(|other| other.state != GenerationState::Removing);
-        let written: Vec<u32> = [status.active].into_iter().chain(other.map(|other| other.number)).collect();
+        let written: Vec<u32> =
+            [status.active].into_iter().chain(other.map(|other| other.number)).collect();
         let mut next = cursor.cloned().or_else(|| ParkedCursor::unread(&written, Vec::new()));
         let mut streams: Vec<Parked> = Vec::new();
         // Only a page without a next one shows the end of a generation.
         for _ in 0..MAX_PAGES {
             let missing = limit.saturating_sub(u32::try_from(streams.len()).unwrap_or(u32::MAX));
-            let Some(ParkedCursor { generation, behind, mut done }) = next.take_if(|_| missing > 0) else { break };
-            let page = self.projector.parked(projection, generation, missing, behind.as_ref()).await?;
+            let Some(ParkedCursor { generation, behind, mut done }) = next.take_if(|_| missing > 0)
+            else {
+                break;
+            };
+            let page =
+                self.projector.parked(projection, generation, missing, behind.as_ref()).await?;
             streams.extend(page.streams);
             next = match page.next {
                 Some(behind) => Some(ParkedCursor { generation, behind: Some(behind), done }),
@@ -283,5 +289,11 @@ fn caught_up(resumed: Resumed) -> ResumedStream {
 }
 
 fn resumed_stream(parked: Parked, state: ResumedState, reason: Option<String>) -> ResumedStream {
-    ResumedStream { stream: parked.stream, generation: parked.generation, version: parked.version, state, reason }
+    ResumedStream {
+        stream: parked.stream,
+        generation: parked.generation,
+        version: parked.version,
+        state,
+        reason,
+    }
 }

@@ -55,8 +55,14 @@ pub(crate) struct FieldError {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        let (kind, status, detail) = (format!("{}{slug}", identity().problems), status.as_u16(), detail.into());
+    pub(crate) fn new(
+        status: StatusCode,
+        slug: &str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let (kind, status, detail) =
+            (format!("{}{slug}", identity().problems), status.as_u16(), detail.into());
         // A URN names the occurrence, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
         Self { kind, title, status, detail, more: Map::new(), challenge: None, was_encoded: false }
@@ -79,7 +85,8 @@ impl Problem {
 
     /// Two fields break a rule together.
     pub(crate) fn invalid_pair(fields: [&str; 2], rule: &str) -> Self {
-        let errors = fields.map(|field| FieldError { field: field.to_owned(), rule: rule.to_owned() });
+        let errors =
+            fields.map(|field| FieldError { field: field.to_owned(), rule: rule.to_owned() });
         Self::invalid(fields.join(", "), rule).with("errors", json!(errors))
     }
 
@@ -90,16 +97,26 @@ impl Problem {
 
     /// The function ran out of time. A command may have been recorded.
     pub(crate) fn timed_out(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail =
-            "the time ran out, and a command may have been recorded: send it again with the same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The request took too long", detail).logged(error)
+        let detail = "the time ran out, and a command may have been recorded: send it again with the same Idempotency-Key";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The request took too long",
+            detail,
+        )
+        .logged(error)
     }
 
     pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
         let detail = format!(
             "the response is longer than {limit_bytes} bytes: request less (limit, from, to), or use the command line"
         );
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The response is too long", detail)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "answer-too-large",
+            "The response is too long",
+            detail,
+        )
     }
 
     /// The process is not ready, for these reasons.
@@ -111,7 +128,8 @@ impl Problem {
     /// The request has no valid token.
     pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
         let title = "The request has no valid token";
-        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
+        let problem =
+            Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
         Self { challenge: Some(reason.challenge()), ..problem }
     }
 
@@ -119,8 +137,12 @@ impl Problem {
     pub(crate) fn forbidden(missing: Scope) -> Self {
         let scope = missing.name();
         let detail = format!("the token does not grant the scope {scope}: {}", missing.purpose());
-        let problem = Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
-        let challenge = format!(r#"Bearer realm="{}", error="insufficient_scope", scope="{scope}""#, identity().name);
+        let problem =
+            Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
+        let challenge = format!(
+            r#"Bearer realm="{}", error="insufficient_scope", scope="{scope}""#,
+            identity().name
+        );
         Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
@@ -130,39 +152,73 @@ impl Problem {
     }
 
     pub(crate) fn method_not_allowed(path: &str) -> Self {
-        let detail = format!("{path} does not have this method; the Allow header lists its methods");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not have this method", detail)
+        let detail =
+            format!("{path} does not have this method; the Allow header lists its methods");
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "The path does not have this method",
+            detail,
+        )
     }
 
     pub(crate) fn unsupported_media_type() -> Self {
         let detail = "the body must be JSON, and Content-Type must say application/json";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON", detail)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "The body is not JSON",
+            detail,
+        )
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "commit-too-large", "The request is too large", detail)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "commit-too-large",
+            "The request is too large",
+            detail,
+        )
     }
 
     pub(crate) fn version_mismatch(detail: impl Into<String>, actual: u64) -> Self {
         let title = "The stream is at another version";
-        Self::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", title, detail).with("version", actual)
+        Self::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", title, detail)
+            .with("version", actual)
     }
 
     /// An operator's step does not fit the state of the projection.
     fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "not-now", "The state of the projection does not allow this", detail)
+        Self::new(
+            StatusCode::CONFLICT,
+            "not-now",
+            "The state of the projection does not allow this",
+            detail,
+        )
     }
 
     /// A queue could not be read.
     fn queue_unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue did not answer; try again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "A queue is not available",
+            detail,
+        )
+        .logged(error)
     }
 
     /// A step was recorded, but a queue did not accept its messages.
     fn notify_failed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue did not answer; the step is recorded, and POST …/resume sends its messages again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "A queue is not available",
+            detail,
+        )
+        .logged(error)
     }
 
     pub(crate) fn reused(detail: impl Into<String>) -> Self {
@@ -179,15 +235,20 @@ impl Problem {
     /// The store rejected an id that was generated here, because the clock was set back meanwhile.
     pub(crate) fn clock_set_back() -> Self {
         tracing::warn!("the clock was set back while a request was answered");
-        let detail = "the server's clock was set back meanwhile, and nothing was written; send it again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail)
+        let detail =
+            "the server's clock was set back meanwhile, and nothing was written; send it again";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The store is not available",
+            detail,
+        )
     }
 
     pub(crate) fn contention(attempts: u32) -> Self {
         let error_id = error_id();
         tracing::warn!(error_id, attempts, "a command gave up after conflicts with other commands");
-        let detail =
-            "every attempt conflicted with another command on the stream; send it again with the same Idempotency-Key";
+        let detail = "every attempt conflicted with another command on the stream; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The stream is busy", detail)
             .with("error_id", error_id)
     }
@@ -202,14 +263,21 @@ impl Problem {
 
     pub(crate) fn throttled() -> Self {
         tracing::warn!("DynamoDB throttled a request");
-        let detail = "the store's request limit is reached; send it again with the same Idempotency-Key";
+        let detail =
+            "the store's request limit is reached; send it again with the same Idempotency-Key";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests", detail)
     }
 
     /// The store failed: the error is logged under an id, and the caller gets only the id.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "the store did not answer; send it again with the same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail).logged(error)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The store is not available",
+            detail,
+        )
+        .logged(error)
     }
 
     /// An error that only operators can fix.
@@ -224,7 +292,12 @@ impl Problem {
 
     fn for_operators() -> Self {
         let detail = "an operator must fix this; report the error_id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The request could not be answered", detail)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "The request could not be answered",
+            detail,
+        )
     }
 
     pub(crate) fn logged(self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
@@ -235,8 +308,8 @@ impl Problem {
     }
 
     fn retry_after(&self) -> Option<HeaderValue> {
-        let is_temporary =
-            self.status == StatusCode::SERVICE_UNAVAILABLE || self.status == StatusCode::TOO_MANY_REQUESTS;
+        let is_temporary = self.status == StatusCode::SERVICE_UNAVAILABLE
+            || self.status == StatusCode::TOO_MANY_REQUESTS;
         is_temporary.then(|| HeaderValue::from(RETRY_AFTER_S))
     }
 }
@@ -250,7 +323,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
@@ -258,7 +332,9 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.was_encoded {
-            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response
     }
@@ -308,9 +384,9 @@ impl From<ProjectError> for Problem {
             ProjectError::Read(error) => error.into(),
             ProjectError::Table(error) => error.into(),
             ProjectError::OutOfTime { .. } => Self::unavailable(&error),
-            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Diverged { .. } => {
-                Self::internal(&error)
-            }
+            ProjectError::Fold { .. }
+            | ProjectError::Missing { .. }
+            | ProjectError::Diverged { .. } => Self::internal(&error),
             ProjectError::OtherShape(_) | ProjectError::Contention => Self::internal(&error),
         }
     }
@@ -320,7 +396,9 @@ impl From<OperateError> for Problem {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::Rebuild(error) => error.into(),
-            OperateError::Status(StatusError::Table(error)) | OperateError::Table(error) => error.into(),
+            OperateError::Status(StatusError::Table(error)) | OperateError::Table(error) => {
+                error.into()
+            }
             OperateError::Status(StatusError::Events(fault)) => fault.into(),
             OperateError::Project(error) => error.into(),
             OperateError::Queue(error) => Self::queue_unavailable(&error),
@@ -339,13 +417,15 @@ impl From<RebuildError> for Problem {
             RebuildError::Busy { .. } | RebuildError::Kept { .. } | RebuildError::NothingRuns => {
                 Self::conflict(error.to_string())
             }
-            RebuildError::NoOther | RebuildError::NotComplete { .. } | RebuildError::NotBuilt { .. } => {
+            RebuildError::NoOther
+            | RebuildError::NotComplete { .. }
+            | RebuildError::NotBuilt { .. } => Self::conflict(error.to_string()),
+            RebuildError::NothingToRollBackTo
+            | RebuildError::Active { .. }
+            | RebuildError::NoGeneration { .. } => Self::conflict(error.to_string()),
+            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => {
                 Self::conflict(error.to_string())
             }
-            RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
-                Self::conflict(error.to_string())
-            }
-            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => Self::conflict(error.to_string()),
             RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }
@@ -358,12 +438,16 @@ impl<R: Into<CommandRefusal>> From<ExecuteError<R>> for Problem {
             ExecuteError::CommandIdReused(id) => {
                 Self::reused(format!("{id} was used for another command on this stream"))
             }
-            ExecuteError::VersionMismatch { expected, actual } => {
-                Self::version_mismatch(format!("the stream is at version {actual}, not at {expected}"), actual)
-            }
+            ExecuteError::VersionMismatch { expected, actual } => Self::version_mismatch(
+                format!("the stream is at version {actual}, not at {expected}"),
+                actual,
+            ),
             ExecuteError::ClockSkew(future) => Self::invalid(
                 "Idempotency-Key",
-                format!("the time of a UUIDv7 must not be more than {} s in the future", future.allowed_ms / 1000),
+                format!(
+                    "the time of a UUIDv7 must not be more than {} s in the future",
+                    future.allowed_ms / 1000
+                ),
             ),
             ExecuteError::Contention { attempts } => Self::contention(attempts),
             ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
@@ -393,7 +477,10 @@ mod tests {
     fn a_step_that_met_conflicts_may_be_tried_again() {
         let response = Problem::from(RebuildError::Contention).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(RETRY_AFTER_S)));
+        assert_eq!(
+            response.headers().get(header::RETRY_AFTER),
+            Some(&HeaderValue::from(RETRY_AFTER_S))
+        );
         let problem = Problem::from(RebuildError::Contention);
         assert_eq!(problem.kind, "https://ledgerfold.dev/problems/contention");
     }

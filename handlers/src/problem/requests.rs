@@ -19,16 +19,24 @@ impl Problem {
     /// The host is a name that could point to this machine by DNS rebinding.
     pub(crate) fn unknown_host() -> Self {
         tracing::warn!("rejected a request whose Host is not loopback");
-        let detail =
-            "without --auth the Host must be localhost, 127.0.0.1 or [::1]: use one of these, or start with --auth";
-        Self::new(StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here", detail)
+        let detail = "without --auth the Host must be localhost, 127.0.0.1 or [::1]: use one of these, or start with --auth";
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown-host",
+            "The host is not served here",
+            detail,
+        )
     }
 
     /// The body is encoded.
     pub(crate) fn encoded_body() -> Self {
         let detail = "the body must have no Content-Encoding";
-        let problem =
-            Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded", detail);
+        let problem = Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "The body is encoded",
+            detail,
+        );
         Self { was_encoded: true, ..problem }
     }
 
@@ -36,15 +44,25 @@ impl Problem {
     pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let shown = |path: &str| path.chars().take(MAX_PATH_CHARS).collect::<String>();
         let errors = errors.into_iter().take(MAX_FIELDS);
-        let errors: Vec<_> = errors.map(|error| FieldError { field: shown(&error.field), ..error }).collect();
-        let texts: Vec<_> = errors.iter().map(|FieldError { field, rule }| format!("{field}: {rule}")).collect();
+        let errors: Vec<_> =
+            errors.map(|error| FieldError { field: shown(&error.field), ..error }).collect();
+        let texts: Vec<_> =
+            errors.iter().map(|FieldError { field, rule }| format!("{field}: {rule}")).collect();
         Self::invalid("", texts.join("; ")).with("errors", json!(errors))
     }
 
     /// A response failed while it was assembled.
-    pub(crate) fn incomplete_answer(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    pub(crate) fn incomplete_answer(
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+    ) -> Self {
         let detail = "the response failed while it was assembled: try again, or request less (limit, from, to)";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The response is incomplete", detail).logged(error)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The response is incomplete",
+            detail,
+        )
+        .logged(error)
     }
 
     /// The body did not arrive in time.
@@ -55,16 +73,30 @@ impl Problem {
 
     /// Too many clients watch progress.
     pub(crate) fn too_many_watchers() -> Self {
-        let detail = "too many clients watch progress; try again later, or poll GET /projections/{name}";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many clients watch progress", detail)
+        let detail =
+            "too many clients watch progress; try again later, or poll GET /projections/{name}";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Too many clients watch progress",
+            detail,
+        )
     }
 
     /// The caller's share of the command queue is used up.
     pub(crate) fn share_full(share: u64) -> Self {
-        tracing::warn!(share, "rejected a command: its caller's share of the command queue is used up");
+        tracing::warn!(
+            share,
+            "rejected a command: its caller's share of the command queue is used up"
+        );
         let detail = format!(
             "{share} of your commands wait already, the most for one caller; send it again later with the same Idempotency-Key"
         );
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many of your commands wait", detail)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "throttled",
+            "Too many of your commands wait",
+            detail,
+        )
     }
 }

@@ -40,7 +40,13 @@ impl EventOrigin {
     /// An event of a commit.
     pub(super) fn of(stream: &StreamId, commit: &Commit, version: u64) -> Self {
         let CommandMetadata { correlation_id, trace_parent, .. } = commit.metadata.clone();
-        Self { stream: stream.clone(), version, recorded_at: commit.recorded_at, correlation_id, trace_parent }
+        Self {
+            stream: stream.clone(),
+            version,
+            recorded_at: commit.recorded_at,
+            correlation_id,
+            trace_parent,
+        }
     }
 }
 
@@ -126,7 +132,12 @@ pub(super) fn is_false(flag: &bool) -> bool {
 
 impl OpenAsk {
     /// Opens an ask of the instance with that key. `cause` applies if the ask names no other.
-    pub(super) fn of(process: &str, key: &str, mut ask: Ask, cause: &EventOrigin) -> Result<Self, ProcessError> {
+    pub(super) fn of(
+        process: &str,
+        key: &str,
+        mut ask: Ask,
+        cause: &EventOrigin,
+    ) -> Result<Self, ProcessError> {
         if command_type(&ask.command).is_none() {
             return Err(ProcessError::NoCommand(ask.name));
         }
@@ -150,7 +161,11 @@ impl OpenAsk {
         let asked = json!({ self.stream.category(): self.ask.command });
         let metadata = CommandMetadata {
             command_id: self.id.clone(),
-            fingerprint: fingerprint(name, &actor, &CanonicalJson::of(&asked).map_err(ProcessError::Json)?),
+            fingerprint: fingerprint(
+                name,
+                &actor,
+                &CanonicalJson::of(&asked).map_err(ProcessError::Json)?,
+            ),
             correlation_id: self.cause.correlation_id.clone(),
             causation_id: Some(Id::new(self.cause.to_string())?),
             actor,
@@ -173,17 +188,25 @@ fn command_type(command: &Value) -> Option<&str> {
 
 /// A UUIDv7 of the cause's time; its other bits are a hash of process, instance, cause and ask. So
 /// it never changes. By its time the event store knows that no earlier commit has it.
-fn command_id(process: &str, key: &str, ask: &Ask, cause: &EventOrigin) -> Result<Id, ProcessError> {
+fn command_id(
+    process: &str,
+    key: &str,
+    ask: &Ask,
+    cause: &EventOrigin,
+) -> Result<Id, ProcessError> {
     let Ask { name, stream, command, .. } = ask;
     let text = if ask.named_in_full {
         format!("{cause} {stream} {name}")
     } else {
-        serde_json::to_string(&(key, cause.to_string(), stream, name, command)).map_err(ProcessError::Json)?
+        serde_json::to_string(&(key, cause.to_string(), stream, name, command))
+            .map_err(ProcessError::Json)?
     };
     // Must never change: with another namespace every open ask would be sent as a new command.
-    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://ledgerfold.dev/{process}").as_bytes());
+    let namespace =
+        Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://ledgerfold.dev/{process}").as_bytes());
     // The bytes that are left out have the version and variant of the UUIDv5.
-    let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v5(&namespace, text.as_bytes()).into_bytes();
+    let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] =
+        Uuid::new_v5(&namespace, text.as_bytes()).into_bytes();
     let time_ms = u64::try_from(cause.recorded_at.timestamp_millis()).unwrap_or_default();
     let random = [a, b, c, d, e, f, g, h, i, j];
     Ok(Id::of_process(uuid::Builder::from_unix_timestamp_millis(time_ms, &random).into_uuid()))

@@ -83,11 +83,16 @@ impl ProcessError {
     /// Whether a retry fails in the same way until program or data change.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
-            Self::Unknown(_) | Self::Event(_) | Self::Foreign(_) | Self::Row { .. } | Self::State(_) => true,
+            Self::Unknown(_)
+            | Self::Event(_)
+            | Self::Foreign(_)
+            | Self::Row { .. }
+            | Self::State(_) => true,
             Self::NoCommand(_) | Self::Address(_) | Self::Sign(_) | Self::Json(_) => true,
             Self::TooMany | Self::TooManyRounds | Self::Table(TableError::Unreadable(_)) => true,
             Self::Command { passes, .. } => !passes,
-            Self::Table(TableError::Throttled(_) | TableError::Failed { .. }) | Self::Contention => false,
+            Self::Table(TableError::Throttled(_) | TableError::Failed { .. })
+            | Self::Contention => false,
         }
     }
 }

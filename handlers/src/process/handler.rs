@@ -9,7 +9,9 @@ use crate::delivery::sqs_batch::{MessageOutcome, SqsBatch, WITHOUT_DEADLINE, lim
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;
-use projections::{Heartbeat, Notification, Projection, Projector, ReactError, ReadAhead, ReadModels, Stopped};
+use projections::{
+    Heartbeat, Notification, Projection, Projector, ReactError, ReadAhead, ReadModels, Stopped,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,8 +29,17 @@ pub struct ProcessHandler {
 impl ProcessHandler {
     /// A handler that sends commands by `send`, and stores positions and instances in the table of
     /// read models.
-    pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
-        Self { runner: Runner { process, send, read_models, projector }, heartbeat: None, continuations: None }
+    pub fn new(
+        process: Process,
+        send: SendCommand,
+        read_models: ReadModels,
+        projector: Projector,
+    ) -> Self {
+        Self {
+            runner: Runner { process, send, read_models, projector },
+            heartbeat: None,
+            continuations: None,
+        }
     }
 
     /// The same, with a heartbeat, from which the process's lag is computed.
@@ -64,9 +75,17 @@ impl ProcessHandler {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
             self.handle_events(stream, commits, patient, ahead)
         };
-        let failed = self.runner.projector.react_with_states(consumer, notified, ahead, limit(left), effect).await;
+        let failed = self
+            .runner
+            .projector
+            .react_with_states(consumer, notified, ahead, limit(left), effect)
+            .await;
         if let Some(heartbeat) = &self.heartbeat {
-            messages.write_heartbeat(heartbeat, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
+            messages
+                .write_heartbeat(heartbeat, |stream| {
+                    failed.iter().any(|(failed, _)| failed == stream)
+                })
+                .await;
         }
         let mut failures: BTreeMap<StreamId, ReactError<ProcessError>> = BTreeMap::new();
         let mut continued = BTreeSet::new();
@@ -81,7 +100,9 @@ impl ProcessHandler {
             }
         }
         let outcome = |notified: &Notification| match failures.get(&notified.stream) {
-            Some(error) if error.concerns(notified.version) && continued.contains(&notified.stream) => {
+            Some(error)
+                if error.concerns(notified.version) && continued.contains(&notified.stream) =>
+            {
                 MessageOutcome::GoesOn
             }
             Some(error) if error.concerns(notified.version) => MessageOutcome::Again,
@@ -92,14 +113,22 @@ impl ProcessHandler {
 
     /// The instances that the messages' own events concern.
     fn instances_of(&self, notified: &[Notification]) -> BTreeSet<String> {
-        let batches = notified.iter().filter_map(|notified| Some((&notified.stream, notified.batch.as_ref()?)));
-        let events =
-            batches.flat_map(|(stream, batch)| instance_events::of(&self.runner.process, stream, &batch.commits).0);
+        let batches = notified
+            .iter()
+            .filter_map(|notified| Some((&notified.stream, notified.batch.as_ref()?)));
+        let events = batches.flat_map(|(stream, batch)| {
+            instance_events::of(&self.runner.process, stream, &batch.commits).0
+        });
         events.map(|notified| notified.key).collect()
     }
 
     /// Whether the stream is parked at the failing event.
-    async fn is_parked(&self, messages: &SqsBatch<'_>, stream: &StreamId, error: &ReactError<ProcessError>) -> bool {
+    async fn is_parked(
+        &self,
+        messages: &SqsBatch<'_>,
+        stream: &StreamId,
+        error: &ReactError<ProcessError>,
+    ) -> bool {
         let decision = ParkingDecision {
             projection: self.projection(),
             stream,
@@ -109,7 +138,9 @@ impl ProcessHandler {
             permanent: error.is_permanent(ProcessError::is_permanent),
             receives: messages.receives(stream),
         };
-        messages.on_event(stream, decision.version, decision.is_parked(&self.runner.projector)).await
+        messages
+            .on_event(stream, decision.version, decision.is_parked(&self.runner.projector))
+            .await
     }
 
     /// Delivers to each instance its events, in order. Instances do not wait for each other.
@@ -125,8 +156,11 @@ impl ProcessHandler {
         for notified in notified {
             by_instance.entry(notified.key.clone()).or_default().push(notified);
         }
-        let work = by_instance.into_values().map(|notified| self.handle_in_order(notified, patient, ahead));
-        let ended: Vec<_> = futures::stream::iter(work).buffer_unordered(CONCURRENT_INSTANCES).collect().await;
+        let work = by_instance
+            .into_values()
+            .map(|notified| self.handle_in_order(notified, patient, ahead));
+        let ended: Vec<_> =
+            futures::stream::iter(work).buffer_unordered(CONCURRENT_INSTANCES).collect().await;
         let stopped = ended.into_iter().filter_map(Result::err).chain(unreadable);
         stopped.min_by_key(|stopped| stopped.version).map_or(Ok(()), Err)
     }
@@ -140,7 +174,9 @@ impl ProcessHandler {
         let mut row = None;
         for notified in notified {
             let origin = self.runner.handle_event(row, &notified, patient, ahead).await;
-            row = Some(origin.map_err(|source| Stopped { version: notified.origin.version, source })?);
+            row = Some(
+                origin.map_err(|source| Stopped { version: notified.origin.version, source })?,
+            );
         }
         Ok(())
     }

@@ -67,7 +67,10 @@ impl Instance {
             let Reaction { state, asks } = lift(row).map_err(unreadable(&key))?;
             let mut instance = Self { state: Some(state), ..Self::new(key) };
             for ask in asks {
-                let cause = ask.cause().cloned().ok_or_else(|| serde_json::Error::custom("an ask without a cause"));
+                let cause = ask
+                    .cause()
+                    .cloned()
+                    .ok_or_else(|| serde_json::Error::custom("an ask without a cause"));
                 let cause = cause.map_err(unreadable(&instance.key))?;
                 instance.open(process, ask, &cause)?;
             }
@@ -76,7 +79,8 @@ impl Instance {
         }
         let stored: StoredInstance = serde_json::from_value(row).map_err(unreadable(&key))?;
         if stored.format != FORMAT {
-            let format = format!("format {} is not {FORMAT}, which this program writes", stored.format);
+            let format =
+                format!("format {} is not {FORMAT}, which this program writes", stored.format);
             return Err(unreadable(&key)(serde_json::Error::custom(format)));
         }
         let (state, seen, held) = (Some(stored.state), stored.seen, stored.held);
@@ -99,7 +103,13 @@ impl Instance {
             }
         }
         let state = self.state.clone().unwrap_or_default();
-        serde_json::to_value(StoredInstance { format: FORMAT, state, seen: self.seen.clone(), open, held: self.held })
+        serde_json::to_value(StoredInstance {
+            format: FORMAT,
+            state,
+            seen: self.seen.clone(),
+            open,
+            held: self.held,
+        })
     }
 
     /// The instance's key.
@@ -136,8 +146,9 @@ impl Instance {
         process: &Process,
         answers: &BTreeMap<Id, AskAnswer>,
     ) -> Result<Option<Vec<Id>>, ProcessError> {
-        let (answered, open) =
-            std::mem::take(&mut self.open).into_iter().partition(|open| answers.contains_key(&open.id));
+        let (answered, open) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|open| answers.contains_key(&open.id));
         self.open = open;
         let answered: Vec<OpenAsk> = answered;
         let mut asked = Vec::new();
@@ -150,14 +161,24 @@ impl Instance {
         Ok(Some(asked).filter(|_| !answered.is_empty()))
     }
 
-    fn react(&mut self, process: &Process, input: RawInput<'_>, cause: &EventOrigin) -> Result<Vec<Id>, ProcessError> {
+    fn react(
+        &mut self,
+        process: &Process,
+        input: RawInput<'_>,
+        cause: &EventOrigin,
+    ) -> Result<Vec<Id>, ProcessError> {
         let Reaction { state, asks } = (process.react)(self.state.as_ref(), input)?;
         self.state = Some(state);
         asks.into_iter().map(|ask| self.open(process, ask, cause)).collect()
     }
 
     /// Opens an ask, if it is not open already.
-    fn open(&mut self, process: &Process, ask: super::Ask, cause: &EventOrigin) -> Result<Id, ProcessError> {
+    fn open(
+        &mut self,
+        process: &Process,
+        ask: super::Ask,
+        cause: &EventOrigin,
+    ) -> Result<Id, ProcessError> {
         let ask = OpenAsk::of(process.projection.name, &self.key, ask, cause)?;
         let id = ask.id.clone();
         if self.open.iter().all(|open| open.id != id) {

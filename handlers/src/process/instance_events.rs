@@ -22,7 +22,9 @@ pub(super) fn of(
     commits: &[Commit],
 ) -> (Vec<InstanceEvent>, Option<Stopped<ProcessError>>) {
     let mut events = Vec::new();
-    for (commit, event) in commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))) {
+    for (commit, event) in
+        commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event)))
+    {
         match origin(process, stream, commit, event) {
             Ok(origin) => events.extend(origin),
             Err(source) => return (events, Some(Stopped { version: event.version, source })),

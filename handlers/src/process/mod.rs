@@ -85,8 +85,9 @@ pub type InstanceKey = Result<Option<String>, ProcessFailure>;
 /// Handles a command, `{"type", "data"}`. A refusal is an answer, and must be recorded in the
 /// stream: see
 /// [`handle_recording_refusals`](eventstore::CommandHandler::handle_recording_refusals).
-pub type SendCommand =
-    Arc<dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<AskAnswer, AskError>> + Send + Sync>;
+pub type SendCommand = Arc<
+    dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<AskAnswer, AskError>> + Send + Sync,
+>;
 
 type DecodeEvent<E> = dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync;
 type KeyOf = dyn Fn(&EventOrigin, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync;
@@ -117,7 +118,11 @@ pub struct FollowedCategory<E> {
 impl<E: 'static> FollowedCategory<E> {
     /// The streams of that category. `map` turns their events into the process's event type: with
     /// several categories into a variant of an enum; with one, use [`std::convert::identity`].
-    pub fn of<S: DeserializeOwned + 'static>(category: &'static str, events: EventCodec<S>, map: fn(S) -> E) -> Self {
+    pub fn of<S: DeserializeOwned + 'static>(
+        category: &'static str,
+        events: EventCodec<S>,
+        map: fn(S) -> E,
+    ) -> Self {
         let knows = Arc::new(move |event_type: &str| events.knows(event_type));
         Self { category, read: Arc::new(move |event| events.decode(event).map(map)), knows }
     }
@@ -164,13 +169,16 @@ impl Process {
     {
         let sources: Arc<[FollowedCategory<E>]> = sources.into_iter().collect();
         let categories: Vec<&'static str> = sources.iter().map(|source| source.category).collect();
-        let known: Vec<Arc<Knows>> = sources.iter().map(|source| Arc::clone(&source.knows)).collect();
+        let known: Vec<Arc<Knows>> =
+            sources.iter().map(|source| Arc::clone(&source.knows)).collect();
         // Leaked: made once at start, and used as long as the program runs.
         let projection = Projection {
             name,
             shape,
             follows: Follows::Categories(Vec::leak(categories)),
-            knows: Box::leak(Box::new(move |event_type: &str| known.iter().any(|knows| knows(event_type)))),
+            knows: Box::leak(Box::new(move |event_type: &str| {
+                known.iter().any(|knows| knows(event_type))
+            })),
             ignored: &[],
             kind: Kind::Process,
         };
@@ -185,7 +193,11 @@ impl Process {
             None => Ok(None),
         };
         let react = move |state: Option<&Value>, input: RawInput<'_>| {
-            let state: S = state.map(S::deserialize).transpose().map_err(ProcessError::State)?.unwrap_or_default();
+            let state: S = state
+                .map(S::deserialize)
+                .transpose()
+                .map_err(ProcessError::State)?
+                .unwrap_or_default();
             let (state, asks) = match input {
                 RawInput::Event(origin, event) => match decode(origin, event)? {
                     Some(event) => react(state, Input::Event(origin, event)),
@@ -206,7 +218,10 @@ impl Process {
     /// The same, and `lift` reads rows that are older than the runner's own format: it returns the
     /// instance's state and its open asks. Each of these asks must name its cause.
     #[must_use]
-    pub fn lifting<S: Serialize + 'static>(self, lift: fn(Value) -> serde_json::Result<(S, Vec<Ask>)>) -> Self {
+    pub fn lifting<S: Serialize + 'static>(
+        self,
+        lift: fn(Value) -> serde_json::Result<(S, Vec<Ask>)>,
+    ) -> Self {
         let lift = move |row| {
             let (state, asks) = lift(row)?;
             Ok(Reaction { state: serde_json::to_value(state)?, asks })

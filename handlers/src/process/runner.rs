@@ -95,10 +95,15 @@ impl Runner {
     async fn load(&self, key: &str, ahead: &ReadAhead) -> Result<VersionedInstance, ProcessError> {
         let found = match ahead.take(key) {
             Some(found) => found,
-            None => self.read_models.process_state::<Value>(self.process.projection.name, key).await?,
+            None => {
+                self.read_models.process_state::<Value>(self.process.projection.name, key).await?
+            }
         };
         let Some(found) = found else {
-            return Ok(VersionedInstance { instance: Instance::new(key.to_owned()), version: None });
+            return Ok(VersionedInstance {
+                instance: Instance::new(key.to_owned()),
+                version: None,
+            });
         };
         let instance = Instance::read(&self.process, key.to_owned(), found.state)?;
         Ok(VersionedInstance { instance, version: Some(found.version) })
@@ -108,7 +113,10 @@ impl Runner {
     async fn store(&self, row: &mut VersionedInstance) -> Result<bool, ProcessError> {
         let data = row.instance.row().map_err(ProcessError::State)?;
         let key = row.instance.key();
-        let stored = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
+        let stored = self
+            .read_models
+            .put_process_state(self.process.projection.name, key, row.version, &data)
+            .await?;
         row.version = Some(row.version.unwrap_or(0) + 1);
         Ok(stored)
     }
@@ -153,8 +161,16 @@ impl Runner {
     }
 
     /// Sends the open asks without a known answer. Returns those that were not handled.
-    async fn send(&self, row: &VersionedInstance, work: &mut EventWork) -> Result<Vec<Unsent>, ProcessError> {
-        let due = row.instance.asks().iter().filter(|ask| work.concerns(ask) && !work.answers.contains_key(&ask.id));
+    async fn send(
+        &self,
+        row: &VersionedInstance,
+        work: &mut EventWork,
+    ) -> Result<Vec<Unsent>, ProcessError> {
+        let due = row
+            .instance
+            .asks()
+            .iter()
+            .filter(|ask| work.concerns(ask) && !work.answers.contains_key(&ask.id));
         let sending: Vec<_> = due
             .map(|ask| {
                 let request = ask.request(self.process.projection.name)?;
@@ -162,7 +178,8 @@ impl Runner {
                 Ok(async move { (ask, answer.await) })
             })
             .collect::<Result<_, ProcessError>>()?;
-        let answers: Vec<_> = futures::stream::iter(sending).buffered(CONCURRENT_COMMANDS).collect().await;
+        let answers: Vec<_> =
+            futures::stream::iter(sending).buffered(CONCURRENT_COMMANDS).collect().await;
         let mut unsent = Vec::new();
         for (ask, answer) in answers {
             match answer {
@@ -210,7 +227,8 @@ impl Runner {
     async fn park(&self, unsent: &Unsent, key: &str, was_held: bool) -> Result<(), ProcessError> {
         let Unsent { cause, error, .. } = unsent;
         let said: &(dyn std::error::Error + Send + Sync) = error;
-        let (consumer, stream, correlation_id) = (self.process.projection.name, &cause.stream, &cause.correlation_id);
+        let (consumer, stream, correlation_id) =
+            (self.process.projection.name, &cause.stream, &cause.correlation_id);
         let work = async {
             if was_held {
                 tracing::warn!(consumer, key, %stream, %correlation_id, error = said, "asks still cannot be sent");
@@ -221,7 +239,9 @@ impl Runner {
             Ok(self.projector.park(&self.process.projection, 1, stream, None, said).await?)
         };
         let trace = TraceParent::of(cause.trace_parent.as_ref());
-        TracedWork { name: consumer, kind: "queue.process", trace, begun: SystemTime::now() }.run(work).await
+        TracedWork { name: consumer, kind: "queue.process", trace, begun: SystemTime::now() }
+            .run(work)
+            .await
     }
 }
 

@@ -20,7 +20,11 @@ fn react(answers: u32, input: Input<'_, Bell>) -> (u32, Vec<Ask>) {
     match input {
         Input::Event(origin, Bell::Rung { times }) => {
             let open = |time| {
-                ask(format!("open {time}"), format!("door-{}", origin.stream.key()), &Bell::Rung { times: time })
+                ask(
+                    format!("open {time}"),
+                    format!("door-{}", origin.stream.key()),
+                    &Bell::Rung { times: time },
+                )
             };
             (answers, (1..=times).map(open).collect())
         }
@@ -30,7 +34,13 @@ fn react(answers: u32, input: Input<'_, Bell>) -> (u32, Vec<Ask>) {
 
 fn bells() -> Process {
     let source = FollowedCategory::of("bell", EventCodec::<Bell>::new(&[]), std::convert::identity);
-    Process::named("bells", "bells/1", [source], |origin, _| Ok(Some(origin.stream.key().to_owned())), react)
+    Process::named(
+        "bells",
+        "bells/1",
+        [source],
+        |origin, _| Ok(Some(origin.stream.key().to_owned())),
+        react,
+    )
 }
 
 fn origin(version: u64) -> EventOrigin {
@@ -73,13 +83,19 @@ fn an_instance_survives_in_its_stored_form() {
     assert_eq!(Instance::read(&bells(), "1".to_owned(), row).unwrap(), instance);
     instance.held = true;
     assert_eq!(instance.row().unwrap()["held"], true);
-    assert_eq!(Instance::read(&bells(), "1".to_owned(), instance.row().unwrap()).unwrap(), instance);
+    assert_eq!(
+        Instance::read(&bells(), "1".to_owned(), instance.row().unwrap()).unwrap(),
+        instance
+    );
 }
 
 #[test]
 fn a_row_of_another_format_is_refused_by_its_number() {
     for (row, reason) in [
-        (json!({"format": 2, "state": 0, "seen": {}}), "format 2 is not 1, which this program writes"),
+        (
+            json!({"format": 2, "state": 0, "seen": {}}),
+            "format 2 is not 1, which this program writes",
+        ),
         (json!({"state": 0, "seen": {}}), "missing field `format`"),
         (json!(7), "invalid type"),
     ] {
@@ -96,7 +112,10 @@ fn an_answer_is_reacted_to_once_and_an_event_as_well() {
     let answers = BTreeMap::from([(instance.asks()[1].id.clone(), AskAnswer::Done)]);
     for asked in [Some(Vec::new()), None] {
         assert_eq!(instance.answer(&bells(), &answers).unwrap(), asked);
-        assert_eq!((instance.row().unwrap()["state"].clone(), instance.asks().len()), (json!(1), 1));
+        assert_eq!(
+            (instance.row().unwrap()["state"].clone(), instance.asks().len()),
+            (json!(1), 1)
+        );
     }
     assert_eq!(instance.asks()[0].ask.name, "open 1");
 }
@@ -150,17 +169,26 @@ fn ids_of_asks_that_are_named_in_full_never_change() {
 #[test]
 fn an_ask_without_a_command_or_a_stream_is_refused() {
     let refused = |ask: Ask| OpenAsk::of("bells", "1", ask, &origin(1)).unwrap_err();
-    assert!(matches!(refused(ask("open", "door-1", &7)), ProcessError::NoCommand(name) if name == "open"));
-    assert!(matches!(refused(ask("open", "door", &Bell::Rung { times: 1 })), ProcessError::Address(_)));
+    assert!(
+        matches!(refused(ask("open", "door-1", &7)), ProcessError::NoCommand(name) if name == "open")
+    );
+    assert!(matches!(
+        refused(ask("open", "door", &Bell::Rung { times: 1 })),
+        ProcessError::Address(_)
+    ));
 }
 
 #[test]
 fn a_command_takes_correlation_and_trace_from_its_cause() {
     let trace = Id::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
     let cause = EventOrigin { trace_parent: Some(trace.clone()), ..origin(3) };
-    let ask = OpenAsk::of("bells", "1", ask("open", "door-1", &Bell::Rung { times: 1 }), &cause).unwrap();
+    let ask =
+        OpenAsk::of("bells", "1", ask("open", "door-1", &Bell::Rung { times: 1 }), &cause).unwrap();
     let metadata = ask.request("bells").unwrap().metadata;
     assert_eq!((metadata.command_id, metadata.actor.as_str()), (ask.id.clone(), "bells"));
     assert_eq!(metadata.causation_id.unwrap().as_str(), "bell-1:3");
-    assert_eq!((metadata.correlation_id, metadata.trace_parent), (cause.correlation_id, Some(trace)));
+    assert_eq!(
+        (metadata.correlation_id, metadata.trace_parent),
+        (cause.correlation_id, Some(trace))
+    );
 }

@@ -31,7 +31,11 @@ pub enum CallFailed {
 }
 
 impl InvocationLayer {
-    pub(super) fn new(component: Component, platform: Platform, stage: impl Into<Arc<str>>) -> Self {
+    pub(super) fn new(
+        component: Component,
+        platform: Platform,
+        stage: impl Into<Arc<str>>,
+    ) -> Self {
         Self { component, platform, stage: stage.into() }
     }
 
@@ -53,7 +57,10 @@ impl InvocationLayer {
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
-    pub fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> impl Future<Output = Result<T, CallFailed>>
+    pub fn invoke<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, CallFailed>>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {

@@ -30,7 +30,8 @@ const DUPLICATE_TARGET: &str = "lambda_runtime::layers::panic";
 
 /// Starts the log, and reports if they can be sent.
 pub(super) fn start(platform: Platform, reports: bool) {
-    let mut layers = vec![log_lines(platform), CountReports.with_filter(filter_fn(is_report)).boxed()];
+    let mut layers =
+        vec![log_lines(platform), CountReports.with_filter(filter_fn(is_report)).boxed()];
     if reports {
         layers.push(BreadcrumbLayer::new().with_filter(filter_fn(is_breadcrumb)).boxed());
         layers.push(ErrorLayer::new().with_filter(filter_fn(is_report)).boxed());
@@ -45,14 +46,17 @@ fn log_lines(platform: Platform) -> Box<dyn Layer<Registry> + Send + Sync> {
         filter.and(filter_fn(|metadata| metadata.target() != DUPLICATE_TARGET))
     };
     match platform {
-        Platform::Lambda | Platform::Container => LogFormat::Json.with_filter(filter(SERVICE_FILTER)).boxed(),
+        Platform::Lambda | Platform::Container => {
+            LogFormat::Json.with_filter(filter(SERVICE_FILTER)).boxed()
+        }
         Platform::Program => LogFormat::Text.with_filter(filter(PROGRAM_FILTER)).boxed(),
     }
 }
 
 /// An error, or a warning with an `error_id` that a caller got.
 fn is_report(metadata: &Metadata<'_>) -> bool {
-    let has_error_id = || *metadata.level() == Level::WARN && metadata.fields().field("error_id").is_some();
+    let has_error_id =
+        || *metadata.level() == Level::WARN && metadata.fields().field("error_id").is_some();
     metadata.is_event()
         && metadata.target() != DUPLICATE_TARGET
         && (*metadata.level() == Level::ERROR || has_error_id())
@@ -108,7 +112,9 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = LogFields::default();
-        for span in context.event_scope(event).into_iter().flatten().collect::<Vec<_>>().iter().rev() {
+        for span in
+            context.event_scope(event).into_iter().flatten().collect::<Vec<_>>().iter().rev()
+        {
             if let Some(LogFields(fields)) = span.extensions().get::<LogFields>() {
                 line.0.extend(fields.clone());
             }
@@ -117,10 +123,12 @@ where
         line.put("time", time_text(SystemTime::now().into()));
         line.put("level", event.metadata().level().as_str());
         line.put("target", event.metadata().target());
-        // In one piece, so that lines of several threads do not mix. If the reader is gone, there is
-        // no other place to report it.
+        // In one piece, so that lines of several threads do not mix. If the reader is gone, there
+        // is no other place to report it.
         let _ = match self {
-            Self::Json => std::io::stdout().lock().write_all(format!("{}\n", Value::Object(line.0)).as_bytes()),
+            Self::Json => std::io::stdout()
+                .lock()
+                .write_all(format!("{}\n", Value::Object(line.0)).as_bytes()),
             Self::Text => std::io::stderr().lock().write_all(line.text().as_bytes()),
         };
     }
@@ -134,10 +142,14 @@ impl LogFields {
     /// `time LEVEL target: message field=value …`. Values with whitespace or quotes are quoted.
     fn text(mut self) -> String {
         let mut first = |name| self.0.remove(name).unwrap_or_default();
-        let [time, level, target, message] = ["time", "level", "target", "message"].map(|name| plain(&first(name)));
+        let [time, level, target, message] =
+            ["time", "level", "target", "message"].map(|name| plain(&first(name)));
         let mut text = format!("{time} {level:>5} {target}: {message}");
         for (name, value) in &self.0 {
-            let value = match value.as_str().filter(|text| text.contains(|c: char| c.is_whitespace() || c == '"')) {
+            let value = match value
+                .as_str()
+                .filter(|text| text.contains(|c: char| c.is_whitespace() || c == '"'))
+            {
                 Some(text) => format!("{text:?}"),
                 None => plain(value),
             };

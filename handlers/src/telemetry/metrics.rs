@@ -115,7 +115,12 @@ impl Sums {
     }
 
     pub(super) fn of(&self, metric: Metric) -> f64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&metric).copied().unwrap_or_default()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&metric)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Writes the line, unless nothing was counted.
@@ -125,16 +130,27 @@ impl Sums {
         let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
     }
 
-    fn line(&self, stage: &str, component: Component, request_id: &str, now: SystemTime) -> Option<Value> {
+    fn line(
+        &self,
+        stage: &str,
+        component: Component,
+        request_id: &str,
+        now: SystemTime,
+    ) -> Option<Value> {
         let sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted: BTreeMap<Metric, f64> =
-            sums.iter().filter(|(_, sum)| **sum != 0.0).map(|(metric, sum)| (*metric, *sum)).collect();
+        let counted: BTreeMap<Metric, f64> = sums
+            .iter()
+            .filter(|(_, sum)| **sum != 0.0)
+            .map(|(metric, sum)| (*metric, *sum))
+            .collect();
         if counted.is_empty() {
             return None;
         }
         let time_ms = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let metrics: Vec<Value> =
-            counted.keys().map(|metric| json!({"Name": metric.name(), "Unit": metric.unit()})).collect();
+        let metrics: Vec<Value> = counted
+            .keys()
+            .map(|metric| json!({"Name": metric.name(), "Unit": metric.unit()}))
+            .collect();
         let directive = json!({"Namespace": namespace(), "Dimensions": [["Stage", "Component"]], "Metrics": metrics});
         let mut line = Map::new();
         line.insert(
@@ -165,7 +181,12 @@ mod specs {
             highest(Metric::LagMs, 7.0);
         };
         sums.collect(work).await;
-        let line = sums.line("prod", Component::CommandApi, "r-1", UNIX_EPOCH + std::time::Duration::from_millis(5));
+        let line = sums.line(
+            "prod",
+            Component::CommandApi,
+            "r-1",
+            UNIX_EPOCH + std::time::Duration::from_millis(5),
+        );
         let expected = json!({
             "_aws": {"Timestamp": 5, "CloudWatchMetrics": [{
                 "Namespace": "Ledgerfold",
@@ -187,7 +208,10 @@ mod specs {
         let (one, two) = (Sums::default(), Sums::default());
         count(Metric::Commands);
         futures::join!(one.collect(async { count(Metric::Parked) }), two.collect(async {}));
-        assert_eq!((one.of(Metric::Parked), two.of(Metric::Parked), one.of(Metric::Commands)), (1.0, 0.0, 0.0));
+        assert_eq!(
+            (one.of(Metric::Parked), two.of(Metric::Parked), one.of(Metric::Commands)),
+            (1.0, 0.0, 0.0)
+        );
         assert_eq!(two.line("s", Component::FanOut, "r", UNIX_EPOCH), None);
     }
 }

@@ -44,7 +44,8 @@ fn report(payload: &(dyn Any + Send), info: Option<&PanicHookInfo<'_>>) -> Uuid 
     let location = info.and_then(|info| info.location()).map(ToString::to_string);
     // Only with RUST_BACKTRACE: it costs 100 ms and 40 MB.
     let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(error_id, panic = message(payload), location, backtrace, "a panic");
     id
 }

@@ -9,7 +9,10 @@ use super::{Component, FLUSH, LOCAL, TelemetryError};
 use sentry::protocol::{Breadcrumb, Context, Event, Value};
 use sentry::transports::UreqHttpTransportOptions;
 use sentry::types::{Dsn, Scheme};
-use sentry::{ClientInitGuard, ClientOptions, Hub, TransactionContext, Transport, TransportFactory, TransportOptions};
+use sentry::{
+    ClientInitGuard, ClientOptions, Hub, TransactionContext, Transport, TransportFactory,
+    TransportOptions,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -108,7 +111,9 @@ pub(super) fn start(component: Component, settings: Settings) -> Option<ClientIn
         .default_integrations(false)
         .add_integration(sentry::integrations::contexts::ContextIntegration::new())
         .shutdown_timeout(FLUSH)
-        .transport(BoundedTransport { is_encrypted: dsn.as_ref().is_some_and(|dsn| dsn.scheme() == Scheme::Https) })
+        .transport(BoundedTransport {
+            is_encrypted: dsn.as_ref().is_some_and(|dsn| dsn.scheme() == Scheme::Https),
+        })
         .traces_sampler(move |trace| sampled(trace, traces_sample_rate))
         .before_send(|event| Some(without_personal_data(event)))
         .before_breadcrumb(|breadcrumb| Some(without_personal_data_in(breadcrumb)));
@@ -131,7 +136,8 @@ fn sampled(trace: &TransactionContext, rate: f32) -> f32 {
 /// traces.
 fn share(trace: &TransactionContext) -> f32 {
     let id = trace.trace_id().to_string();
-    let last = id.get(28..).and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or_default();
+    let last =
+        id.get(28..).and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or_default();
     f32::from(last) / 65_536.0
 }
 
@@ -155,8 +161,11 @@ struct BoundedTransport {
 impl TransportFactory for BoundedTransport {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(SEND_TIMEOUT));
-        let agent = if self.is_encrypted { agent.tls_config(crate::aws::https::tls()) } else { agent };
-        Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent.build().new_agent()).build())
+        let agent =
+            if self.is_encrypted { agent.tls_config(crate::aws::https::tls()) } else { agent };
+        Arc::new(
+            UreqHttpTransportOptions::from(options).with_agent(agent.build().new_agent()).build(),
+        )
     }
 }
 
@@ -190,7 +199,8 @@ fn sorted(fields: ReportFields) -> (sentry::protocol::Map<String, String>, Repor
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             tags.insert(name.to_owned(), text);
         } else if name == "panic" {
-            further.insert(name.to_owned(), without_quotes(value.as_str().unwrap_or_default()).into());
+            further
+                .insert(name.to_owned(), without_quotes(value.as_str().unwrap_or_default()).into());
         } else if FIELDS.contains(&name) {
             further.insert(name.to_owned(), value);
         }
@@ -199,7 +209,9 @@ fn sorted(fields: ReportFields) -> (sentry::protocol::Map<String, String>, Repor
 }
 
 fn without_personal_data_in(mut breadcrumb: Breadcrumb) -> Breadcrumb {
-    breadcrumb.data.retain(|name, _| TAGS.contains(&name.as_str()) || FIELDS.contains(&name.as_str()));
+    breadcrumb
+        .data
+        .retain(|name, _| TAGS.contains(&name.as_str()) || FIELDS.contains(&name.as_str()));
     breadcrumb.message = breadcrumb.message.as_deref().map(without_quotes);
     breadcrumb
 }
@@ -207,13 +219,16 @@ fn without_personal_data_in(mut breadcrumb: Breadcrumb) -> Breadcrumb {
 /// The text without what it quotes: a decoder may quote a person's name. It cuts from the first
 /// quotation mark to the last, since the quoted value may contain some.
 fn without_quotes(text: &str) -> String {
-    ['"', '`'].into_iter().fold(text.to_owned(), |text, mark| match (text.find(mark), text.rfind(mark)) {
-        (Some(first), Some(last)) => {
-            let (before, behind) = (text.get(..first).unwrap_or_default(), text.get(last..).unwrap_or_default());
-            let behind = if first == last { "" } else { behind };
-            format!("{before}{mark}…{behind}")
+    ['"', '`'].into_iter().fold(text.to_owned(), |text, mark| {
+        match (text.find(mark), text.rfind(mark)) {
+            (Some(first), Some(last)) => {
+                let (before, behind) =
+                    (text.get(..first).unwrap_or_default(), text.get(last..).unwrap_or_default());
+                let behind = if first == last { "" } else { behind };
+                format!("{before}{mark}…{behind}")
+            }
+            _ => text,
         }
-        _ => text,
     })
 }
 
@@ -225,7 +240,10 @@ mod specs {
     #[test]
     fn quoted_values_are_cut_out() {
         for (text, expected) in [
-            ("invalid type: string \"Anna \\\"A\\\" Meier\", expected u32", "invalid type: string \"…\", expected u32"),
+            (
+                "invalid type: string \"Anna \\\"A\\\" Meier\", expected u32",
+                "invalid type: string \"…\", expected u32",
+            ),
             ("unknown variant `anna`, expected `placed`", "unknown variant `…`"),
             (
                 "a customer id has no spaces, but is \"anna\\\" meier\", unlike \"a\"",
@@ -242,11 +260,17 @@ mod specs {
     #[test]
     fn only_listed_fields_leave_and_the_error_id_is_kept() {
         let id = "019abcde00007000800000000000abcd";
-        let fields =
-            [("error_id", id.into()), ("version", 3.into()), ("receives", 5.into()), ("customer_id", "anna".into())];
+        let fields = [
+            ("error_id", id.into()),
+            ("version", 3.into()),
+            ("receives", 5.into()),
+            ("customer_id", "anna".into()),
+        ];
         let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
         let mut event = Event::new();
-        event.contexts.insert(TRACING_FIELDS.to_owned(), Context::Other(fields.into_iter().collect()));
+        event
+            .contexts
+            .insert(TRACING_FIELDS.to_owned(), Context::Other(fields.into_iter().collect()));
         let value = Some("invalid value: string \"anna\", expected a number".to_owned());
         event.exception = vec![Exception { value, ..Exception::default() }].into();
         let report = serde_json::to_value(without_personal_data(event)).unwrap();
@@ -258,8 +282,11 @@ mod specs {
 
     #[test]
     fn a_traces_id_decides_on_its_sampling() {
-        let trace = |id: &str| TransactionContext::new_with_trace_id("name", "kind", id.parse::<TraceId>().unwrap());
-        let (low, high) = (trace("0af7651916cd43dd8448eb211c800000"), trace("0af7651916cd43dd8448eb211c80ffff"));
+        let trace = |id: &str| {
+            TransactionContext::new_with_trace_id("name", "kind", id.parse::<TraceId>().unwrap())
+        };
+        let (low, high) =
+            (trace("0af7651916cd43dd8448eb211c800000"), trace("0af7651916cd43dd8448eb211c80ffff"));
         assert_eq!(
             [sampled(&low, 0.0), sampled(&low, 0.01), sampled(&high, 0.99), sampled(&high, 1.0)],
             [0.0, 1.0, 0.0, 1.0]

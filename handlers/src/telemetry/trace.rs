@@ -29,7 +29,9 @@ impl TraceParent {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
-        let hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        let hex = |part: &&str| {
+            part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
         let fits = parts.iter().map(|part| part.len()).eq(DIGITS) && parts.iter().all(hex);
         let empty = |part: &&str| part.bytes().all(|byte| byte == b'0');
         let known = parts.first().is_some_and(|version| *version != "ff");
@@ -80,7 +82,10 @@ mod specs {
     #[test]
     fn malformed_headers_are_ignored() {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(TraceParent::parse(valid).unwrap().trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(
+            TraceParent::parse(valid).unwrap().trace_id(),
+            "0af7651916cd43dd8448eb211c80319c"
+        );
         for wrong in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",

@@ -65,11 +65,14 @@ impl TracedWork<'_> {
     /// The transaction in Sentry. Its sampling follows from the trace's id, not from the client's
     /// flag.
     fn transaction(&self) -> TransactionContext {
-        let ids = self.trace.as_ref().map(|trace| (trace.trace_id().parse(), trace.parent_id().parse()));
+        let ids =
+            self.trace.as_ref().map(|trace| (trace.trace_id().parse(), trace.parent_id().parse()));
         match ids {
             Some((Ok(trace_id), Ok(parent_id))) => {
                 let before = TracePropagationContext::new(trace_id, parent_id);
-                TransactionContext::continue_from_trace_propagation_context(self.name, self.kind, &before, None)
+                TransactionContext::continue_from_trace_propagation_context(
+                    self.name, self.kind, &before, None,
+                )
             }
             Some(_) | None => TransactionContext::new(self.name, self.kind),
         }
@@ -105,7 +108,9 @@ pub fn annotate(stream: &StreamId, version: Option<u64>, metadata: &CommandMetad
 
 /// Adds the outcome of the command to the log lines of the work under way.
 pub(crate) fn record_outcome(replayed: bool, lost_races: u32) {
-    let _ = OPEN.try_with(|span| span.record("replayed", replayed).record("lost_races", lost_races).is_disabled());
+    let _ = OPEN.try_with(|span| {
+        span.record("replayed", replayed).record("lost_races", lost_races).is_disabled()
+    });
 }
 
 /// Adds the stream's version to the log lines and reports of the work under way.

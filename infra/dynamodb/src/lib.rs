@@ -1,7 +1,9 @@
-//! The HTTP protocol of DynamoDB and its streams for the embedded engine: one POST per operation, with JSON bodies.
+//! The HTTP protocol of DynamoDB and its streams for the embedded engine: one POST per operation,
+//! with JSON bodies.
 //!
-//! The engine has its own server, but that one lets every web page read its answers, which cannot be configured. This
-//! router checks no signatures either; the program that serves it controls access.
+//! The engine has its own server, but that one lets every web page read its answers, which cannot
+//! be configured. This router checks no signatures either; the program that serves it controls
+//! access.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -32,12 +34,15 @@ pub fn router(database: Database) -> Router {
 }
 
 async fn handle(State(database): State<Database>, headers: HeaderMap, body: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = SERVICES.iter().find_map(|service| target.strip_prefix(service)).unwrap_or_default();
+    let target =
+        headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation =
+        SERVICES.iter().find_map(|service| target.strip_prefix(service)).unwrap_or_default();
     match dispatch(&database, operation, &body) {
         Some(Ok(json)) => answer(StatusCode::OK, json),
         Some(Err(error)) => {
-            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = StatusCode::from_u16(error.status_code())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             tracing::debug!(operation, %error, "DynamoDB refused a request");
             answer(status, error.to_json().into_bytes())
         }
@@ -55,7 +60,11 @@ fn answer(status: StatusCode, json: Vec<u8>) -> Response {
 }
 
 /// Returns none for operations that are not supported: PartiQL, tags and vectors.
-fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Option<Result<Vec<u8>, DynoxideError>> {
+fn dispatch(
+    database: &Database,
+    operation: &str,
+    body: &[u8],
+) -> Option<Result<Vec<u8>, DynoxideError>> {
     let answer = match operation {
         "CreateTable" => call(body, |request| database.create_table(request)),
         "DeleteTable" => call(body, |request| database.delete_table(request)),
@@ -88,15 +97,17 @@ fn call<Q: DeserializeOwned, A: Serialize>(
     operation: impl FnOnce(Q) -> dynoxide::Result<A>,
 ) -> Result<Vec<u8>, DynoxideError> {
     let answer = operation(serde_json::from_slice(body).map_err(|error| unreadable(&error))?)?;
-    serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    serde_json::to_vec(&answer)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// Classifies a deserialization error. The engine's types mark invalid values by the prefix `VALIDATION`. Other errors
-/// in the JSON are serialization errors.
+/// Classifies a deserialization error. The engine's types mark invalid values by the prefix
+/// `VALIDATION`. Other errors in the JSON are serialization errors.
 fn unreadable(error: &serde_json::Error) -> DynoxideError {
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
-    let breaks_rule = ["missing field", "unknown variant", "invalid type: null", "Supplied AttributeValue"];
+    let breaks_rule =
+        ["missing field", "unknown variant", "invalid type: null", "Supplied AttributeValue"];
     match message.split_once(':') {
         Some((marker, rule)) if marker.starts_with("VALIDATION") => {
             DynoxideError::ValidationException(rule.trim_start().to_owned())

@@ -2,7 +2,8 @@
 
 use crate::config::Now;
 
-/// When the source is set back, no time passes here, so visibility timeouts, delays and retention still end.
+/// When the source is set back, no time passes here, so visibility timeouts, delays and retention
+/// still end.
 pub(crate) struct SteadyClock {
     source: Now,
     last_raw_ms: u64,
@@ -34,7 +35,8 @@ mod tests {
     fn a_clock_set_back_goes_on_from_where_it_was() {
         let raw = Arc::new(AtomicU64::new(1_000));
         let source = raw.clone();
-        let mut clock = SteadyClock::starting_at(Arc::new(move || source.load(Ordering::SeqCst)), 0);
+        let mut clock =
+            SteadyClock::starting_at(Arc::new(move || source.load(Ordering::SeqCst)), 0);
         assert_eq!(clock.now_ms(), 1_000);
         raw.store(400, Ordering::SeqCst);
         assert_eq!(clock.now_ms(), 1_000);

@@ -18,8 +18,9 @@ pub struct Config {
     pub now: Now,
     /// How many messages of one queue may be in flight (AWS: 120,000).
     pub in_flight_limit: u64,
-    /// Whether messages in flight become visible when the file is opened. Use it if all receivers are in the process that
-    /// serves the file, because after a crash none is left. AWS has no such setting.
+    /// Whether messages in flight become visible when the file is opened. Use it if all receivers
+    /// are in the process that serves the file, because after a crash none is left. AWS has no such
+    /// setting.
     pub release_on_open: bool,
     /// How many milliseconds the name of a deleted queue cannot be used (AWS: 60,000).
     pub deleted_name_rest_ms: u64,

@@ -76,59 +76,81 @@ pub(crate) enum ErrorKind {
 
 impl ErrorKind {
     /// The `__type` of the JSON answer, and the code of the older query protocol, which SDKs read.
+    #[expect(clippy::too_many_lines, reason = "a table with an arm for each error")]
     pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::BatchEntryIdsNotDistinct => {
-                ("com.amazonaws.sqs#BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
-            }
-            Self::BatchRequestTooLong => {
-                ("com.amazonaws.sqs#BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong")
-            }
+            Self::BatchEntryIdsNotDistinct => (
+                "com.amazonaws.sqs#BatchEntryIdsNotDistinct",
+                "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+            ),
+            Self::BatchRequestTooLong => (
+                "com.amazonaws.sqs#BatchRequestTooLong",
+                "AWS.SimpleQueueService.BatchRequestTooLong",
+            ),
             Self::EmptyBatchRequest => {
                 ("com.amazonaws.sqs#EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest")
             }
             Self::Internal => ("com.amazon.coral.service#InternalFailure", "InternalFailure"),
             Self::InvalidAddress => ("com.amazonaws.sqs#InvalidAddress", "InvalidAddress"),
-            Self::InvalidAttributeName => ("com.amazonaws.sqs#InvalidAttributeName", "InvalidAttributeName"),
-            Self::InvalidAttributeValue => ("com.amazonaws.sqs#InvalidAttributeValue", "InvalidAttributeValue"),
-            Self::InvalidBatchEntryId => {
-                ("com.amazonaws.sqs#InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId")
+            Self::InvalidAttributeName => {
+                ("com.amazonaws.sqs#InvalidAttributeName", "InvalidAttributeName")
             }
-            Self::InvalidMessageContents => ("com.amazonaws.sqs#InvalidMessageContents", "InvalidMessageContents"),
+            Self::InvalidAttributeValue => {
+                ("com.amazonaws.sqs#InvalidAttributeValue", "InvalidAttributeValue")
+            }
+            Self::InvalidBatchEntryId => (
+                "com.amazonaws.sqs#InvalidBatchEntryId",
+                "AWS.SimpleQueueService.InvalidBatchEntryId",
+            ),
+            Self::InvalidMessageContents => {
+                ("com.amazonaws.sqs#InvalidMessageContents", "InvalidMessageContents")
+            }
             Self::InvalidParameterValue => {
                 ("com.amazon.coral.service#InvalidParameterValueException", "InvalidParameterValue")
             }
-            Self::MessageNotInflight => {
-                ("com.amazonaws.sqs#MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight")
-            }
+            Self::MessageNotInflight => (
+                "com.amazonaws.sqs#MessageNotInflight",
+                "AWS.SimpleQueueService.MessageNotInflight",
+            ),
             Self::MissingParameter => {
                 ("com.amazon.coral.service#MissingRequiredParameterException", "MissingParameter")
             }
             Self::OverLimit => ("com.amazonaws.sqs#OverLimit", "OverLimit"),
-            Self::PurgeQueueInProgress => {
-                ("com.amazonaws.sqs#PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress")
-            }
-            Self::QueueDeletedRecently => {
-                ("com.amazonaws.sqs#QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently")
-            }
+            Self::PurgeQueueInProgress => (
+                "com.amazonaws.sqs#PurgeQueueInProgress",
+                "AWS.SimpleQueueService.PurgeQueueInProgress",
+            ),
+            Self::QueueDeletedRecently => (
+                "com.amazonaws.sqs#QueueDeletedRecently",
+                "AWS.SimpleQueueService.QueueDeletedRecently",
+            ),
             Self::QueueDoesNotExist => {
                 ("com.amazonaws.sqs#QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
             }
             Self::QueueNameExists => ("com.amazonaws.sqs#QueueNameExists", "QueueAlreadyExists"),
-            Self::ReceiptHandleIsInvalid => ("com.amazonaws.sqs#ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid"),
+            Self::ReceiptHandleIsInvalid => {
+                ("com.amazonaws.sqs#ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid")
+            }
             Self::RequestTooLarge => {
                 ("com.amazon.coral.service#RequestEntityTooLargeException", "RequestEntityTooLarge")
             }
-            Self::ResourceNotFound => ("com.amazonaws.sqs#ResourceNotFoundException", "ResourceNotFoundException"),
-            Self::Serialization => ("com.amazon.coral.service#SerializationException", "MalformedInput"),
+            Self::ResourceNotFound => {
+                ("com.amazonaws.sqs#ResourceNotFoundException", "ResourceNotFoundException")
+            }
+            Self::Serialization => {
+                ("com.amazon.coral.service#SerializationException", "MalformedInput")
+            }
             Self::TooManyEntriesInBatchRequest => (
                 "com.amazonaws.sqs#TooManyEntriesInBatchRequest",
                 "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             ),
-            Self::UnknownOperation => ("com.amazon.coral.service#UnknownOperationException", "InvalidAction"),
-            Self::UnsupportedOperation => {
-                ("com.amazonaws.sqs#UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation")
+            Self::UnknownOperation => {
+                ("com.amazon.coral.service#UnknownOperationException", "InvalidAction")
             }
+            Self::UnsupportedOperation => (
+                "com.amazonaws.sqs#UnsupportedOperation",
+                "AWS.SimpleQueueService.UnsupportedOperation",
+            ),
         }
     }
 }
@@ -154,7 +176,10 @@ impl ApiError {
     }
 
     pub(crate) fn missing(parameter: &str) -> Self {
-        Self::new(ErrorKind::MissingParameter, format!("The request must contain the parameter {parameter}."))
+        Self::new(
+            ErrorKind::MissingParameter,
+            format!("The request must contain the parameter {parameter}."),
+        )
     }
 
     pub(crate) fn no_queue() -> Self {

@@ -32,7 +32,8 @@ async fn handle(State(server): State<Arc<SharedServer>>, request: Request) -> Re
         Err(error) => return refuse("unknown", &error),
     };
     let Ok(body) = to_bytes(body, REQUEST_LIMIT_BYTES).await else {
-        let message = format!("The request is larger than {REQUEST_LIMIT_BYTES} bytes, or incomplete.");
+        let message =
+            format!("The request is larger than {REQUEST_LIMIT_BYTES} bytes, or incomplete.");
         return refuse(&operation, &ApiError::new(ErrorKind::RequestTooLarge, message));
     };
     match dispatch(&server, &operation, &body).await {
@@ -49,7 +50,9 @@ fn operation(method: &Method, headers: &HeaderMap) -> Result<String, ApiError> {
     }
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     let Some(target) = target else {
-        return Err(unknown("The header X-Amz-Target is missing; only the awsJson1_0 protocol is supported."));
+        return Err(unknown(
+            "The header X-Amz-Target is missing; only the awsJson1_0 protocol is supported.",
+        ));
     };
     match target.strip_prefix("AmazonSQS.") {
         Some(operation) => Ok(operation.to_owned()),
@@ -66,7 +69,9 @@ async fn dispatch(server: &SharedServer, operation: &str, body: &[u8]) -> Result
         "GetQueueAttributes" => to_json(ops::queues::attributes(server, from_json(body)?)?),
         "SetQueueAttributes" => to_json(ops::queues::set_attributes(server, from_json(body)?)?),
         "PurgeQueue" => to_json(ops::queues::purge(server, from_json(body)?)?),
-        "ListDeadLetterSourceQueues" => to_json(ops::queues::dead_letter_sources(server, from_json(body)?)?),
+        "ListDeadLetterSourceQueues" => {
+            to_json(ops::queues::dead_letter_sources(server, from_json(body)?)?)
+        }
         "TagQueue" => to_json(ops::tags::tag(server, from_json(body)?)?),
         "UntagQueue" => to_json(ops::tags::untag(server, from_json(body)?)?),
         "ListQueueTags" => to_json(ops::tags::list(server, from_json(body)?)?),
@@ -75,25 +80,35 @@ async fn dispatch(server: &SharedServer, operation: &str, body: &[u8]) -> Result
         "ReceiveMessage" => to_json(ops::receive::receive(server, from_json(body)?).await?),
         "DeleteMessage" => to_json(ops::settle::delete(server, from_json(body)?)?),
         "DeleteMessageBatch" => to_json(ops::settle::delete_batch(server, from_json(body)?)?),
-        "ChangeMessageVisibility" => to_json(ops::settle::change_visibility(server, from_json(body)?)?),
-        "ChangeMessageVisibilityBatch" => to_json(ops::settle::change_visibility_batch(server, from_json(body)?)?),
+        "ChangeMessageVisibility" => {
+            to_json(ops::settle::change_visibility(server, from_json(body)?)?)
+        }
+        "ChangeMessageVisibilityBatch" => {
+            to_json(ops::settle::change_visibility_batch(server, from_json(body)?)?)
+        }
         "StartMessageMoveTask" => to_json(ops::moves::start(server, from_json(body)?)?),
         "ListMessageMoveTasks" => to_json(ops::moves::list(server, from_json(body)?)?),
         "CancelMessageMoveTask" => to_json(ops::moves::cancel(server, from_json(body)?)?),
-        "AddPermission" | "RemovePermission" => {
-            Err(ApiError::new(ErrorKind::UnsupportedOperation, "There are no permissions on this server."))
-        }
-        _ => Err(ApiError::new(ErrorKind::UnknownOperation, format!("The operation {operation} does not exist."))),
+        "AddPermission" | "RemovePermission" => Err(ApiError::new(
+            ErrorKind::UnsupportedOperation,
+            "There are no permissions on this server.",
+        )),
+        _ => Err(ApiError::new(
+            ErrorKind::UnknownOperation,
+            format!("The operation {operation} does not exist."),
+        )),
     }
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::new(ErrorKind::Serialization, error.to_string()))
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(ErrorKind::Serialization, error.to_string()))
 }
 
 /// `null` is the answer of operations without one. AWS then sends no body.
 fn to_json<T: Serialize>(answer: T) -> Result<Bytes, ApiError> {
-    let json = serde_json::to_vec(&answer).map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()))?;
+    let json = serde_json::to_vec(&answer)
+        .map_err(|error| ApiError::new(ErrorKind::Internal, error.to_string()))?;
     Ok(if json == b"null" { Bytes::new() } else { Bytes::from(json) })
 }
 

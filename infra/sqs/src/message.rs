@@ -31,11 +31,17 @@ impl AttributeValue {
     fn value(&self) -> Option<(bool, Vec<u8>)> {
         let kind = self.data_type.split('.').next()?;
         match (kind, &self.string_value, &self.binary_value) {
-            ("String", Some(text), None) if !text.is_empty() => Some((false, text.as_bytes().to_vec())),
-            ("Number", Some(text), None) if is_number(text) => Some((false, text.as_bytes().to_vec())),
-            ("Binary", None, Some(encoded)) => {
-                STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty()).map(|bytes| (true, bytes))
+            ("String", Some(text), None) if !text.is_empty() => {
+                Some((false, text.as_bytes().to_vec()))
             }
+            ("Number", Some(text), None) if is_number(text) => {
+                Some((false, text.as_bytes().to_vec()))
+            }
+            ("Binary", None, Some(encoded)) => STANDARD
+                .decode(encoded)
+                .ok()
+                .filter(|bytes| !bytes.is_empty())
+                .map(|bytes| (true, bytes)),
             _ => None,
         }
     }
@@ -48,7 +54,9 @@ impl AttributeValue {
 
 fn is_number(text: &str) -> bool {
     text.len() <= 128
-        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'))
         && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
@@ -79,7 +87,9 @@ pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), ApiError> 
 fn is_attribute_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     (1..=LONGEST_NAME).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
         && !name.starts_with('.')
         && !name.ends_with('.')
         && !name.contains("..")
@@ -119,8 +129,9 @@ pub(crate) fn md5_of_body(body: &str) -> String {
     format!("{:x}", md5::compute(body))
 }
 
-/// MD5 of the attributes as SDKs compute it; `None` without attributes. For each name in order, it covers the
-/// length-prefixed name and type, a byte for text or binary, and the length-prefixed value.
+/// MD5 of the attributes as SDKs compute it; `None` without attributes. For each name in order, it
+/// covers the length-prefixed name and type, a byte for text or binary, and the length-prefixed
+/// value.
 pub(crate) fn md5_of_attributes(attributes: &Attributes) -> Option<String> {
     if attributes.is_empty() {
         return None;
@@ -150,7 +161,11 @@ pub(crate) fn select(attributes: &Attributes, wanted: &[String]) -> Attributes {
                 || pattern.strip_suffix(".*").is_some_and(|prefix| name.starts_with(prefix))
         })
     };
-    attributes.iter().filter(|(name, _)| is_wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    attributes
+        .iter()
+        .filter(|(name, _)| is_wanted(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_digest_of_attributes_is_the_one_that_sdks_check() {
-        let number = one("timestamp", attribute("Number.java.lang.Long", Some("1493147359900"), None));
+        let number =
+            one("timestamp", attribute("Number.java.lang.Long", Some("1493147359900"), None));
         assert_eq!(md5_of_attributes(&number).as_deref(), Some("2e2e4876d8e0bd6b8c2c8f556831c349"));
         assert_eq!(md5_of_attributes(&Attributes::new()), None);
     }
@@ -210,16 +226,27 @@ mod tests {
 
     #[test]
     fn the_size_counts_body_names_types_and_decoded_values() {
-        assert_eq!(size_bytes("12345", &one("ab", attribute("Binary", None, Some("AAAA")))), 5 + 2 + 6 + 3);
+        assert_eq!(
+            size_bytes("12345", &one("ab", attribute("Binary", None, Some("AAAA")))),
+            5 + 2 + 6 + 3
+        );
     }
 
     #[test]
     fn a_receiver_selects_attributes_by_name_prefix_or_all() {
-        let all: Attributes =
-            ["trace.id", "trace.span", "other"].map(|n| (n.to_owned(), attribute("String", Some("x"), None))).into();
+        let all: Attributes = ["trace.id", "trace.span", "other"]
+            .map(|n| (n.to_owned(), attribute("String", Some("x"), None)))
+            .into();
         let count = |pattern: &str| select(&all, &[pattern.to_owned()]).len();
         assert_eq!(
-            [count("All"), count(".*"), count("trace.*"), count("other"), count("trace"), count("Other")],
+            [
+                count("All"),
+                count(".*"),
+                count("trace.*"),
+                count("other"),
+                count("trace"),
+                count("Other")
+            ],
             [3, 3, 2, 1, 0, 0]
         );
     }

@@ -38,7 +38,9 @@ impl Server {
         let account = config.account.clone();
         let store = Mutex::new(QueueStore::open(path, config)?);
         let closing = watch::Sender::new(false);
-        Ok(Self { shared: Arc::new(SharedServer { store, address: OnceLock::new(), account, closing }) })
+        Ok(Self {
+            shared: Arc::new(SharedServer { store, address: OnceLock::new(), account, closing }),
+        })
     }
 
     /// Serves until `shutdown` completes. Long polls then return at once without messages.
@@ -69,7 +71,8 @@ impl Server {
         http::router(self.shared.clone())
     }
 
-    /// Runs move tasks until `shutdown` completes or the server stops. Then long polls return without messages.
+    /// Runs move tasks until `shutdown` completes or the server stops. Then long polls return
+    /// without messages.
     pub async fn work_until(&self, shutdown: impl Future<Output = ()>) {
         let stopped = async {
             tokio::select! {
@@ -87,8 +90,8 @@ fn unbound() -> SocketAddr {
 }
 
 impl SharedServer {
-    /// Locks the store for a few statements, never while waiting. It is used on the runtime's threads, because moving the
-    /// usual 0.1 ms of work to another thread would take longer.
+    /// Locks the store for a few statements, never while waiting. It is used on the runtime's
+    /// threads, because moving the usual 0.1 ms of work to another thread would take longer.
     pub(crate) fn store(&self) -> MutexGuard<'_, QueueStore> {
         // A panic in another request has rolled back its transaction, so the store is valid.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)

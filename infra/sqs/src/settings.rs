@@ -54,7 +54,8 @@ pub(crate) struct QueueSettings {
 impl QueueSettings {
     /// Checks the attributes. An empty value resets an attribute.
     pub(crate) fn new(given: AttributeMap) -> Result<Self, ApiError> {
-        let given: AttributeMap = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let given: AttributeMap =
+            given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         given.keys().try_for_each(|name| check_name(name))?;
         let fifo = flag(&given, "FifoQueue")?;
         if !fifo && let Some(name) = FIFO_ONLY.into_iter().find(|name| given.contains_key(*name)) {
@@ -75,7 +76,13 @@ impl QueueSettings {
             visibility_ms: number(&given, "VisibilityTimeout", 30, 0, VISIBILITY_LIMIT_S)? * 1_000,
             retention_ms: number(&given, "MessageRetentionPeriod", 345_600, 60, 1_209_600)? * 1_000,
             wait_s: number(&given, "ReceiveMessageWaitTimeSeconds", 0, 0, WAIT_LIMIT_S)?,
-            message_limit_bytes: number(&given, "MaximumMessageSize", MESSAGE_LIMIT_BYTES, 1_024, MESSAGE_LIMIT_BYTES)?,
+            message_limit_bytes: number(
+                &given,
+                "MaximumMessageSize",
+                MESSAGE_LIMIT_BYTES,
+                1_024,
+                MESSAGE_LIMIT_BYTES,
+            )?,
             redrive: given.get("RedrivePolicy").map(|text| parse_redrive(text)).transpose()?,
             redrive_allowed: given
                 .get("RedriveAllowPolicy")
@@ -115,8 +122,9 @@ impl QueueSettings {
     /// The first attribute whose value differs from this queue's.
     pub(crate) fn first_difference(&self, given: &AttributeMap) -> Option<String> {
         let mine = self.shown();
-        let differs =
-            |(name, value): &(&String, &String)| !is_same(name, mine.get(*name).map_or("", String::as_str), value);
+        let differs = |(name, value): &(&String, &String)| {
+            !is_same(name, mine.get(*name).map_or("", String::as_str), value)
+        };
         given.iter().find(differs).map(|(name, _)| name.clone())
     }
 }
@@ -126,10 +134,12 @@ fn is_same(name: &str, mine: &str, theirs: &str) -> bool {
     let as_json = |text: &str| serde_json::from_str::<Value>(text).ok();
     mine == theirs
         || match name {
-            "RedrivePolicy" => {
-                parse_redrive(mine).ok().is_some_and(|policy| parse_redrive(theirs).ok() == Some(policy))
+            "RedrivePolicy" => parse_redrive(mine)
+                .ok()
+                .is_some_and(|policy| parse_redrive(theirs).ok() == Some(policy)),
+            "RedriveAllowPolicy" | "Policy" => {
+                as_json(mine).is_some_and(|policy| as_json(theirs) == Some(policy))
             }
-            "RedriveAllowPolicy" | "Policy" => as_json(mine).is_some_and(|policy| as_json(theirs) == Some(policy)),
             _ => false,
         }
 }
@@ -151,7 +161,8 @@ const SETTABLE: [&str; 15] = [
     "SqsManagedSseEnabled",
     "VisibilityTimeout",
 ];
-const FIFO_ONLY: [&str; 3] = ["ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"];
+const FIFO_ONLY: [&str; 3] =
+    ["ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"];
 
 /// Attributes that can be read but not set.
 pub(crate) const READ_ONLY: [&str; 6] = [
@@ -176,10 +187,19 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 }
 
 fn invalid(name: &str) -> ApiError {
-    ApiError::new(ErrorKind::InvalidAttributeValue, format!("Invalid value for the parameter {name}."))
+    ApiError::new(
+        ErrorKind::InvalidAttributeValue,
+        format!("Invalid value for the parameter {name}."),
+    )
 }
 
-fn number(given: &AttributeMap, name: &str, default: u64, least: u64, most: u64) -> Result<u64, ApiError> {
+fn number(
+    given: &AttributeMap,
+    name: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<u64, ApiError> {
     let Some(text) = given.get(name) else { return Ok(default) };
     text.parse().ok().filter(|value| (least..=most).contains(value)).ok_or_else(|| invalid(name))
 }
@@ -212,14 +232,17 @@ fn parse_json(text: &str, name: &str) -> Result<Value, ApiError> {
 
 fn parse_redrive(text: &str) -> Result<RedrivePolicy, ApiError> {
     let policy = parse_json(text, "RedrivePolicy")?;
-    let target_arn = policy.get("deadLetterTargetArn").and_then(Value::as_str).filter(|arn| !arn.is_empty());
+    let target_arn =
+        policy.get("deadLetterTargetArn").and_then(Value::as_str).filter(|arn| !arn.is_empty());
     let max_receives = match policy.get("maxReceiveCount") {
         Some(Value::String(text)) => text.parse().ok(),
         Some(value) => value.as_i64(),
         None => None,
     };
     match (target_arn, max_receives) {
-        (Some(arn), Some(max_receives @ 1..=1_000)) => Ok(RedrivePolicy { target_arn: arn.to_owned(), max_receives }),
+        (Some(arn), Some(max_receives @ 1..=1_000)) => {
+            Ok(RedrivePolicy { target_arn: arn.to_owned(), max_receives })
+        }
         _ => Err(ApiError::parameter(format!(
             "Value {text} for parameter RedrivePolicy is invalid. Reason: It must name a deadLetterTargetArn and a maxReceiveCount between 1 and 1000."
         ))),
@@ -235,7 +258,8 @@ struct AllowPolicy {
 }
 
 fn parse_allowed(text: &str) -> Result<RedriveAllowed, ApiError> {
-    let policy: AllowPolicy = serde_json::from_str(text).map_err(|_| invalid("RedriveAllowPolicy"))?;
+    let policy: AllowPolicy =
+        serde_json::from_str(text).map_err(|_| invalid("RedriveAllowPolicy"))?;
     match (policy.redrive_permission.as_str(), policy.source_queue_arns) {
         ("allowAll", arns) if arns.is_empty() => Ok(RedriveAllowed::All),
         ("denyAll", arns) if arns.is_empty() => Ok(RedriveAllowed::None),
@@ -244,8 +268,8 @@ fn parse_allowed(text: &str) -> Result<RedriveAllowed, ApiError> {
     }
 }
 
-/// Checks AWS's rules for names: 1 to 80 letters, digits, hyphens and underscores. Names of FIFO queues end with
-/// `.fifo`, others do not.
+/// Checks AWS's rules for names: 1 to 80 letters, digits, hyphens and underscores. Names of FIFO
+/// queues end with `.fifo`, others do not.
 pub(crate) fn check_queue_name(name: &str, fifo: bool) -> Result<(), ApiError> {
     let stem = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -264,7 +288,9 @@ mod tests {
     use super::*;
 
     fn settings(pairs: &[(&str, &str)]) -> Result<QueueSettings, ApiError> {
-        QueueSettings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        QueueSettings::new(
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]
@@ -279,7 +305,11 @@ mod tests {
             ("DelaySeconds", "0", "soon"),
         ] {
             assert!(settings(&[(name, good)]).is_ok(), "{name} {good}");
-            assert_eq!(settings(&[(name, bad)]).unwrap_err().kind, ErrorKind::InvalidAttributeValue, "{name} {bad}");
+            assert_eq!(
+                settings(&[(name, bad)]).unwrap_err().kind,
+                ErrorKind::InvalidAttributeValue,
+                "{name} {bad}"
+            );
         }
     }
 
@@ -289,7 +319,10 @@ mod tests {
             settings(&[("ContentBasedDeduplication", "true")]).unwrap_err().kind,
             ErrorKind::InvalidAttributeName
         );
-        assert_eq!(settings(&[("QueueArn", "x")]).unwrap_err().kind, ErrorKind::InvalidAttributeName);
+        assert_eq!(
+            settings(&[("QueueArn", "x")]).unwrap_err().kind,
+            ErrorKind::InvalidAttributeName
+        );
         let high = [("FifoQueue", "true"), ("FifoThroughputLimit", "perMessageGroupId")];
         assert!(settings(&high).is_err());
         assert!(settings(&[high[0], high[1], ("DeduplicationScope", "messageGroup")]).is_ok());
@@ -298,10 +331,20 @@ mod tests {
     #[test]
     fn a_redrive_policy_takes_its_count_as_number_or_text() {
         for count in ["2", "\"2\""] {
-            let policy = format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:r:1:d","maxReceiveCount":{count}}}"#);
-            assert_eq!(settings(&[("RedrivePolicy", &policy)]).unwrap().redrive.unwrap().max_receives, 2);
+            let policy = format!(
+                r#"{{"deadLetterTargetArn":"arn:aws:sqs:r:1:d","maxReceiveCount":{count}}}"#
+            );
+            assert_eq!(
+                settings(&[("RedrivePolicy", &policy)]).unwrap().redrive.unwrap().max_receives,
+                2
+            );
         }
-        for bad in ["{}", "no", r#"{"deadLetterTargetArn":"a","maxReceiveCount":0}"#, r#"{"maxReceiveCount":2}"#] {
+        for bad in [
+            "{}",
+            "no",
+            r#"{"deadLetterTargetArn":"a","maxReceiveCount":0}"#,
+            r#"{"maxReceiveCount":2}"#,
+        ] {
             assert!(settings(&[("RedrivePolicy", bad)]).is_err(), "{bad}");
         }
         assert!(settings(&[("RedrivePolicy", "")]).unwrap().redrive.is_none());
@@ -309,8 +352,10 @@ mod tests {
 
     #[test]
     fn policies_are_compared_by_meaning() {
-        let policy = |text: &str| AttributeMap::from([("RedrivePolicy".to_owned(), text.to_owned())]);
-        let mine = QueueSettings::new(policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":2}"#)).unwrap();
+        let policy =
+            |text: &str| AttributeMap::from([("RedrivePolicy".to_owned(), text.to_owned())]);
+        let mine = QueueSettings::new(policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":2}"#))
+            .unwrap();
         let same = policy(r#"{ "maxReceiveCount": "2", "deadLetterTargetArn": "a" }"#);
         assert_eq!(mine.first_difference(&same), None);
         let other = policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":3}"#);

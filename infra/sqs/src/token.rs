@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 /// A random UUID (version 4) in its usual form.
 pub(crate) fn random_uuid() -> String {
     let bits = fastrand::u128(..);
-    let bits = (bits & !(0xf000_u128 << 64) & !(0xc000_u128 << 48)) | (0x4000_u128 << 64) | (0x8000_u128 << 48);
+    let bits = (bits & !(0xf000_u128 << 64) & !(0xc000_u128 << 48))
+        | (0x4000_u128 << 64)
+        | (0x8000_u128 << 48);
     let hex = format!("{bits:032x}");
     let (a, rest) = hex.split_at(8);
     let (b, rest) = rest.split_at(4);
@@ -35,14 +37,18 @@ impl Receipt {
     pub(crate) fn parse(handle: &str, secret: &str) -> Option<Self> {
         let bytes = STANDARD.decode(handle).ok()?;
         let (body, sealed) = bytes.split_at_checked(24)?;
-        let mut numbers = body.chunks_exact(8).map(|chunk| chunk.try_into().map(i64::from_be_bytes));
+        let mut numbers =
+            body.chunks_exact(8).map(|chunk| chunk.try_into().map(i64::from_be_bytes));
         let mut next = || numbers.next()?.ok();
         let receipt = Self { queue: next()?, row: next()?, receives: next()? };
         (seal(body, secret) == sealed).then_some(receipt)
     }
 
     fn bytes(&self) -> Vec<u8> {
-        [self.queue, self.row, self.receives].iter().flat_map(|number| number.to_be_bytes()).collect()
+        [self.queue, self.row, self.receives]
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .collect()
     }
 }
 

@@ -75,7 +75,10 @@ impl Backup {
     async fn back_up(&self, stop: CancellationToken) -> Result<Exit, Failure> {
         let to = absolute(&self.to)?;
         if is_used(&to) {
-            return Err(Failure::new(format!("{} is not empty", to.display()), "choose a new folder"));
+            return Err(Failure::new(
+                format!("{} is not empty", to.display()),
+                "choose a new folder",
+            ));
         }
         // Locks the folder unless it is in use; then it is copied all the same.
         let from = open_existing(&self.data)?;
@@ -96,12 +99,19 @@ impl Restore {
         let backup = open_existing(&self.from)?;
         if let ExistingFolder::InUse(folder) = &backup {
             let what = format!("{} is in use", folder.display());
-            return Err(Failure::new(what, "stop the program that has it open, or make a backup of it"));
+            return Err(Failure::new(
+                what,
+                "stop the program that has it open, or make a backup of it",
+            ));
         }
-        let target = DataFolder::open_to_replace(&self.data).map_err(|error| Failure::from_error(&error))?;
+        let target =
+            DataFolder::open_to_replace(&self.data).map_err(|error| Failure::from_error(&error))?;
         if target.has_data() && !self.fresh {
             let what = format!("{} has data", target.folder().display());
-            return Err(Failure::new(what, "replace it with --fresh, or choose another folder with --data"));
+            return Err(Failure::new(
+                what,
+                "replace it with --fresh, or choose another folder with --data",
+            ));
         }
         let partial = PartialCopy::beside(target.folder())?;
         let copy = make_copy(&backup, &partial, &self.options, stop).await?;
@@ -111,7 +121,9 @@ impl Restore {
 }
 
 /// Runs work that Ctrl-C cancels. It then removes its partial copy.
-async fn until_stopped(work: impl AsyncFnOnce(CancellationToken) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+async fn until_stopped(
+    work: impl AsyncFnOnce(CancellationToken) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     let (stop, stop_requested) = (CancellationToken::new(), stop_signal()?);
     let mut work = pin!(work(stop.clone()));
     let result = tokio::select! {
@@ -142,7 +154,9 @@ impl ExistingFolder {
 }
 
 fn open_existing(folder: &Path) -> Result<ExistingFolder, Failure> {
-    let no_data = |folder: &Path| Failure::new(format!("there is no data in {}", folder.display()), "see --help");
+    let no_data = |folder: &Path| {
+        Failure::new(format!("there is no data in {}", folder.display()), "see --help")
+    };
     if !is_used(folder) {
         return Err(no_data(folder));
     }
@@ -164,8 +178,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     absolute.map_err(|error| Failure::new(format!("{} is not a folder", path.display()), error))
 }
 
-/// An incomplete copy next to its destination. Dropping this removes it. After a kill, the next copy to the same
-/// destination removes it.
+/// An incomplete copy next to its destination. Dropping this removes it. After a kill, the next
+/// copy to the same destination removes it.
 struct PartialCopy {
     folder: PathBuf,
 }
@@ -216,7 +230,8 @@ async fn make_copy(
         });
         size.map(|size| (size, target))
     });
-    let copied = copying.await.map_err(|error| Failure::new("the copying thread panicked", error))?;
+    let copied =
+        copying.await.map_err(|error| Failure::new("the copying thread panicked", error))?;
     let (size, target) = copied.map_err(|error| Failure::from_error(&error))?;
     let stack = Stack::start(target).await.map_err(|error| Failure::from_error(&error))?;
     let store = EventStore::new(stack.clients.dynamodb.clone(), options.prefix.events());
@@ -231,19 +246,32 @@ async fn make_copy(
 
 /// Verifies every stream. A corrupt one means that the original folder is damaged.
 async fn verify(store: &EventStore) -> Result<(usize, u64), Failure> {
-    let found = store.streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
-    let Streams { names, foreign } = found.map_err(|error| Failure::new("the copy cannot be verified", error))?;
-    let damaged = |what: String| Failure::new("the copy is not sound", format!("{what}; see `audit verify --all`"));
+    let found =
+        store.streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
+    let Streams { names, foreign } =
+        found.map_err(|error| Failure::new("the copy cannot be verified", error))?;
+    let damaged = |what: String| {
+        Failure::new("the copy is not sound", format!("{what}; see `audit verify --all`"))
+    };
     if let Some(item) = foreign.first() {
         return Err(damaged(format!("unexpected item: {item}")));
     }
     let all = names.len();
-    let mut walks = futures::stream::iter(&names).map(|stream| store.verify(stream)).buffered(CONCURRENT_STREAMS);
+    let mut walks = futures::stream::iter(&names)
+        .map(|stream| store.verify(stream))
+        .buffered(CONCURRENT_STREAMS);
     let (mut commits, mut done) = (0_u64, 0_usize);
-    while let Some(walk) = walks.try_next().await.map_err(|error| Failure::new("the copy cannot be verified", error))? {
+    while let Some(walk) = walks
+        .try_next()
+        .await
+        .map_err(|error| Failure::new("the copy cannot be verified", error))?
+    {
         let Verification { stream, commits: walked, broken_at, .. } = walk;
         if let Some(broken) = broken_at {
-            return Err(damaged(format!("{stream} is broken at version {}: {}", broken.version, broken.damage)));
+            return Err(damaged(format!(
+                "{stream} is broken at version {}: {}",
+                broken.version, broken.damage
+            )));
         }
         commits = commits.saturating_add(walked);
         done = done.saturating_add(1);
@@ -262,7 +290,9 @@ impl VerifiedCopy {
             }))?;
         } else {
             let (from, to) = (from.display(), to.display());
-            output::line(&format!("{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"))?;
+            output::line(&format!(
+                "{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"
+            ))?;
             output::line(&format!("{messages} messages in the queues, {bytes} bytes in all"))?;
         }
         Ok(Exit::Done)

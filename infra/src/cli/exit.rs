@@ -46,7 +46,11 @@ impl Failure {
     /// Prints the failure and its causes as one line on standard error.
     #[expect(clippy::print_stderr, reason = "errors belong on standard error")]
     pub fn report(&self) -> ExitCode {
-        let cause = self.source.as_ref().map(|source| format!(": {}", chain(source.as_ref()))).unwrap_or_default();
+        let cause = self
+            .source
+            .as_ref()
+            .map(|source| format!(": {}", chain(source.as_ref())))
+            .unwrap_or_default();
         eprintln!("{}", named(&format!("ledgerfold: {}{cause}", self.what)));
         ExitCode::from(3)
     }
@@ -63,8 +67,10 @@ pub(super) fn wrong_use<T>(rule: impl Display) -> T {
 /// # Errors
 /// When the operating system lets the program catch no signals.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new("signals cannot be received", error));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::new("signals cannot be received", error));
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -22,7 +22,8 @@ use handlers::telemetry::{self, Component, Platform};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// An event-sourced system on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
+/// An event-sourced system on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on
+/// AWS.
 #[derive(Debug, Parser)]
 #[command(name = "ledgerfold", version, after_help = EXAMPLES)]
 struct Cli {
@@ -139,7 +140,8 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
     let matches = command_line().get_matches();
     let named = |extra: &&Extra| matches.subcommand_name() == Some((extra.command)().get_name());
     if let Some((extra, (_, matches))) = extras.iter().find(named).zip(matches.subcommand()) {
-        return (extra.run)(matches).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+        return (extra.run)(matches)
+            .map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // Dropped at the end, which sends the reports that are still queued.
@@ -149,7 +151,9 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
+        Ok(runtime) => {
+            runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default()))))
+        }
         Err(error) => Err(Failure::new("the runtime cannot start", error)),
     };
     match result {

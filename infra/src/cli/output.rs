@@ -59,14 +59,17 @@ fn layout<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Optio
 pub fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::new("standard output cannot be written", error)),
+        written => {
+            written.map_err(|error| Failure::new("standard output cannot be written", error))
+        }
     }
 }
 
 /// The progress line on standard error, in a terminal only.
 static PROGRESS: LazyLock<ProgressBar> = LazyLock::new(|| {
     let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
-    let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let bar = ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(TICK);
     bar
 });
@@ -88,7 +91,8 @@ pub fn progress(text: &str) {
 /// Prints a note for people on standard error.
 pub(super) fn note(text: &str) {
     // A closed pipe is not an error here either.
-    let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{}", super::wording::named(text)));
+    let _ =
+        PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{}", super::wording::named(text)));
 }
 
 /// The exit status of a yes or no.
@@ -103,7 +107,11 @@ mod tests {
     const ID: &str = "order-01935b3c-9f6e-7c43-8000-0123456789ab";
 
     fn table(width: Option<u16>) -> String {
-        let row = [ID.to_owned(), "it was ordered twice by a customer who could not wait".to_owned(), "1".to_owned()];
+        let row = [
+            ID.to_owned(),
+            "it was ordered twice by a customer who could not wait".to_owned(),
+            "1".to_owned(),
+        ];
         layout(["STREAM", "WHY", "COUNT"], &[row], width)
     }
 

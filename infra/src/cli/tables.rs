@@ -36,8 +36,15 @@ impl Tables {
 }
 
 fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
-    let Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url } =
-        resources;
+    let Resources {
+        events,
+        read_models,
+        audit_index,
+        commands,
+        routes,
+        rebuild_queue_url,
+        command_queue_url,
+    } = resources;
     if as_json {
         let queues: Vec<_> = routes.iter().map(queue_json).collect();
         return output::json(&json!({
@@ -58,7 +65,8 @@ fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
     ];
     rows.extend(routes.iter().map(|route| {
         let name = route.consumer.name;
-        let consumer = if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
+        let consumer =
+            if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
         ["queue".to_owned(), consumer, route.queue_url.clone()]
     }));
     rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);

@@ -55,8 +55,14 @@ pub struct TargetOptions {
 /// When the text is no address of HTTP or HTTPS.
 pub fn parse_endpoint(text: &str) -> Result<String, String> {
     let uri = text.parse::<axum::http::Uri>().ok();
-    let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-    if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
+    let fits = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("an address such as http://127.0.0.1:8000".to_owned())
+    }
 }
 
 /// The system that a command operates. If it is a data folder, its engines run in this process.
@@ -76,7 +82,9 @@ impl Target {
     /// When there is no such system, or its engines cannot start.
     pub async fn open(options: &TargetOptions) -> Result<Self, Failure> {
         match options.data.as_ref().filter(|folder| !folder.exists()) {
-            Some(folder) => Err(Failure::new(format!("there is no folder {}", folder.display()), "see --data")),
+            Some(folder) => {
+                Err(Failure::new(format!("there is no folder {}", folder.display()), "see --data"))
+            }
             None => Self::open_or_begin(options).await,
         }
     }
@@ -93,11 +101,14 @@ impl Target {
             let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
             return Ok(Self { clients: stack.clients.clone(), names, stack: Some(stack) });
         }
-        let folder = env::var_os(DATA_VARIABLE).map_or_else(|| PathBuf::from(wording::data_folder()), PathBuf::from);
+        let folder = env::var_os(DATA_VARIABLE)
+            .map_or_else(|| PathBuf::from(wording::data_folder()), PathBuf::from);
         if let Some(endpoint) = &options.endpoint {
             return match Running::find(&folder) {
                 // The access key comes from the folder, not from the environment.
-                Ok(Some(running)) if running.listens_at(endpoint) => Ok(Self::of_running(&running, names)),
+                Ok(Some(running)) if running.listens_at(endpoint) => {
+                    Ok(Self::of_running(&running, names))
+                }
                 Ok(_) | Err(_) => {
                     let clients = Clients::at(endpoint).await;
                     check_endpoint(&clients, endpoint).await?;
@@ -105,7 +116,9 @@ impl Target {
                 }
             };
         }
-        let is_elsewhere = ELSEWHERE.into_iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let is_elsewhere = ELSEWHERE
+            .into_iter()
+            .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
         match if is_elsewhere { Ok(None) } else { Running::find(&folder) } {
             Ok(Some(running)) => Ok(Self::of_running(&running, names)),
             Ok(None) => Self::elsewhere(Clients::from_environment().await, names, None),
@@ -118,7 +131,11 @@ impl Target {
     }
 
     /// The system of these clients. `not_here` says why the `dev` of this folder was not used.
-    fn elsewhere(clients: Clients, names: Names, not_here: Option<RunningError>) -> Result<Self, Failure> {
+    fn elsewhere(
+        clients: Clients,
+        names: Names,
+        not_here: Option<RunningError>,
+    ) -> Result<Self, Failure> {
         if clients.dynamodb.config().region().is_none() {
             return Err(match not_here {
                 Some(error) => Failure::from_error(&error),
@@ -135,14 +152,17 @@ impl Target {
     pub(super) async fn explain(&self, failure: Failure) -> Failure {
         let events = self.names.events();
         let described = self.clients.dynamodb.describe_table().table_name(&events).send().await;
-        if !described.is_err_and(|error| error.into_service_error().is_resource_not_found_exception()) {
+        if !described
+            .is_err_and(|error| error.into_service_error().is_resource_not_found_exception())
+        {
             return failure;
         }
         let pages = self.clients.dynamodb.list_tables().into_paginator().items().send();
         let Ok(tables) = pages.collect::<Result<Vec<String>, _>>().await else { return failure };
         let prefix = events.strip_suffix(EVENTS_SUFFIX).unwrap_or(&events);
         let what = format!("no running instance found under the prefix {prefix:?}");
-        let found: Vec<_> = tables.iter().filter_map(|table| table.strip_suffix(EVENTS_SUFFIX)).collect();
+        let found: Vec<_> =
+            tables.iter().filter_map(|table| table.strip_suffix(EVENTS_SUFFIX)).collect();
         if found.is_empty() {
             return Failure::new(what, "there is none; see --prefix, --endpoint and --data");
         }

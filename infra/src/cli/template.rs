@@ -32,13 +32,15 @@ pub(super) struct Template {
 
 impl Template {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
-        let code = self.code.clone().unwrap_or_else(|| format!("target/lambda/{}-service/", app().name()));
+        let code =
+            self.code.clone().unwrap_or_else(|| format!("target/lambda/{}-service/", app().name()));
         let text = if self.container { render_container(app()) } else { render(app(), &code) };
         let text = text.map_err(|error| Failure::from_error(&error))?;
         match (&self.check, &self.out) {
             (Some(file), _) => check(file, &text),
             (None, Some(file)) => {
-                let failed = |error| Failure::new(format!("{} cannot be written", file.display()), error);
+                let failed =
+                    |error| Failure::new(format!("{} cannot be written", file.display()), error);
                 std::fs::write(file, text).map(|()| Exit::Done).map_err(failed)
             }
             (None, None) => output::line(text.trim_end()).map(|()| Exit::Done),
@@ -55,7 +57,9 @@ fn check(file: &Path, text: &str) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let same = written.lines().zip(text.lines()).take_while(|(one, other)| one == other).count();
-    let line = |text: &str| text.lines().nth(same).map_or_else(|| "the end of the file".to_owned(), str::to_owned);
+    let line = |text: &str| {
+        text.lines().nth(same).map_or_else(|| "the end of the file".to_owned(), str::to_owned)
+    };
     output::line(&format!(
         "{} differs from line {}:\n- {}\n+ {}\nRender it again with --out.",
         file.display(),

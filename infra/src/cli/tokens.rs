@@ -28,7 +28,9 @@ const OWNER_ONLY: u32 = 0o600;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Tokens {
     /// Create a key pair: a private key for signing, and the key set (jwks.json) for `dev --auth`.
-    #[command(after_help = "Examples:\n  ledgerfold tokens create\n  ledgerfold tokens create --dir /etc/shop/tokens")]
+    #[command(
+        after_help = "Examples:\n  ledgerfold tokens create\n  ledgerfold tokens create --dir /etc/shop/tokens"
+    )]
     Create(Create),
     /// Sign a token and print it.
     #[command(
@@ -98,19 +100,23 @@ impl Tokens {
 
 impl Create {
     fn run(self) -> Result<Exit, Failure> {
-        let (signing_key, jwk) =
-            key_pair().map_err(|error| Failure::new("the key cannot be generated", error.to_string()))?;
+        let (signing_key, jwk) = key_pair()
+            .map_err(|error| Failure::new("the key cannot be generated", error.to_string()))?;
         std::fs::create_dir_all(&self.dir).map_err(|error| not_written(&self.dir, error))?;
         let (key, key_set) = (self.dir.join(KEY_FILE), self.dir.join(KEY_SET_FILE));
         write_new(&key, &json!(signing_key).to_string())?;
         if let Err(failure) = write_new(&key_set, &json!({ "keys": [jwk] }).to_string()) {
             // A key without its set would block the next try.
-            std::fs::remove_file(&key)
-                .map_err(|error| Failure::new(format!("{} cannot be removed", key.display()), error))?;
+            std::fs::remove_file(&key).map_err(|error| {
+                Failure::new(format!("{} cannot be removed", key.display()), error)
+            })?;
             return Err(failure);
         }
         let (program, issuer) = (wording::program(), wording::tokens_issuer());
-        output::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
+        output::line(&format!(
+            "{program} dev --auth {} --issuer {issuer} --audience {program}",
+            key_set.display()
+        ))?;
         Ok(Exit::Done)
     }
 }
@@ -135,9 +141,11 @@ impl Sign {
 impl SigningKey {
     fn read(file: &Path) -> Result<Self, Failure> {
         let what = |what| format!("{} {what}", file.display());
-        let json = std::fs::read(file)
-            .map_err(|error| Failure::new(what("cannot be read; `ledgerfold tokens create` writes it"), error))?;
-        serde_json::from_slice(&json).map_err(|error| Failure::new(what("is not a signing key"), error))
+        let json = std::fs::read(file).map_err(|error| {
+            Failure::new(what("cannot be read; `ledgerfold tokens create` writes it"), error)
+        })?;
+        serde_json::from_slice(&json)
+            .map_err(|error| Failure::new(what("is not a signing key"), error))
     }
 
     fn key(&self) -> Result<EncodingKey, Failure> {
@@ -154,7 +162,8 @@ fn key_pair() -> Result<(SigningKey, serde_json::Value), ring::error::Unspecifie
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random)?;
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random)?;
     // SEC 1, 2.3.3: the byte 4, then x and y, 32 bytes each.
-    let point = pair.public_key().as_ref().split_at_checked(1).map(|(_, xy)| xy.split_at(xy.len() / 2));
+    let point =
+        pair.public_key().as_ref().split_at_checked(1).map(|(_, xy)| xy.split_at(xy.len() / 2));
     let (x, y) = point.ok_or(ring::error::Unspecified)?;
     let kid = Uuid::now_v7().to_string();
     let jwk = json!({
@@ -167,13 +176,18 @@ fn key_pair() -> Result<(SigningKey, serde_json::Value), ring::error::Unspecifie
 /// Writes a new file. A replaced key would make its tokens invalid.
 fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file);
-    opened.and_then(|mut opened| writeln!(opened, "{text}")).map_err(|error| not_written(file, error))
+    opened
+        .and_then(|mut opened| writeln!(opened, "{text}"))
+        .map_err(|error| not_written(file, error))
 }
 
 fn not_written(path: &Path, error: std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
         let what = format!("{} exists already, and its tokens stay valid", path.display());
-        return Failure::new(what, "use it, or choose another folder with --dir; to replace it, remove the folder");
+        return Failure::new(
+            what,
+            "use it, or choose another folder with --dir; to replace it, remove the folder",
+        );
     }
     Failure::new(format!("{} cannot be written", path.display()), error)
 }

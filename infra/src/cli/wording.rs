@@ -1,5 +1,5 @@
-//! Puts the names of the app into help and messages. The texts in the source call the program `ledgerfold`; help has
-//! placeholders for read models and streams.
+//! Puts the names of the app into help and messages. The texts in the source call the program
+//! `ledgerfold`; help has placeholders for read models and streams.
 
 use super::app;
 use clap::Command;
@@ -42,8 +42,8 @@ pub(super) fn named(text: &str) -> String {
         let behind = behind.get(NAME_IN_SOURCE.len()..).unwrap_or_default();
         named.push_str(before);
         // Names of files stay, such as `ledgerfold.lock`.
-        let is_file =
-            behind.starts_with('.') && behind.get(1..).is_some_and(|next| next.starts_with(char::is_alphanumeric));
+        let is_file = behind.starts_with('.')
+            && behind.get(1..).is_some_and(|next| next.starts_with(char::is_alphanumeric));
         named.push_str(if is_file { NAME_IN_SOURCE } else { program });
         rest = behind;
     }
@@ -71,7 +71,9 @@ fn fill_placeholders(text: &str) -> String {
 
 /// Fills the placeholders in the help of a command and its subcommands.
 pub(super) fn for_app(command: Command) -> Command {
-    let text = |text: Option<&clap::builder::StyledStr>| text.map(|text| fill_placeholders(&text.to_string()));
+    let text = |text: Option<&clap::builder::StyledStr>| {
+        text.map(|text| fill_placeholders(&text.to_string()))
+    };
     let (about, long_about) = (text(command.get_about()), text(command.get_long_about()));
     let after_help = text(command.get_after_help());
     let mut command = command.mut_args(|arg| {

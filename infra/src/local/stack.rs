@@ -55,7 +55,11 @@ impl Stack {
         let sqs = Sqs::start(&data.sqs_file(), &key)?;
         data.mark_databases()?;
         data.restrict_to_owner().map_err(StackError::Permissions)?;
-        let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned(), key };
+        let endpoints = Endpoints {
+            dynamodb: dynamodb.endpoint().to_owned(),
+            sqs: sqs.endpoint().to_owned(),
+            key,
+        };
         let clients = Clients::loopback(&endpoints);
         Ok(Self { data, dynamodb, sqs, endpoints, clients })
     }

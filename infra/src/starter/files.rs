@@ -21,8 +21,12 @@ const FILES: [(&str, &str); 11] = [
     ("tests/whole_line.rs", include_str!("files/tests/whole_line.rs.in")),
 ];
 /// The crates that the app depends on, and their folders in the repository.
-const CRATES: [(&str, &str); 4] =
-    [("ledgerfold", "infra"), ("eventstore", "eventstore"), ("handlers", "handlers"), ("projections", "projections")];
+const CRATES: [(&str, &str); 4] = [
+    ("ledgerfold", "infra"),
+    ("eventstore", "eventstore"),
+    ("handlers", "handlers"),
+    ("projections", "projections"),
+];
 
 /// Why no app was created.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +77,10 @@ impl Crates {
         for (name, place) in CRATES {
             let path = folder.join(place);
             if !path.join("Cargo.toml").is_file() {
-                return Err(StarterError::NoCrates { missing: format!("{place}/Cargo.toml"), folder });
+                return Err(StarterError::NoCrates {
+                    missing: format!("{place}/Cargo.toml"),
+                    folder,
+                });
             }
             let path = path.to_str().ok_or(StarterError::Path)?;
             // A JSON string is a TOML string.
@@ -99,7 +106,10 @@ impl Starter<'_> {
         if !is_free(folder)? {
             return Err(StarterError::Exists);
         }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let temporary = tempfile::Builder::new()
             .prefix(".ledgerfold-new-")
             .permissions(Permissions::from_mode(0o755))
@@ -120,7 +130,8 @@ impl Starter<'_> {
 
     /// Fills in the app's name and crates.
     fn filled(&self, text: &str) -> String {
-        let mut text = text.replace("{{name}}", self.name.as_str()).replace("{{crate}}", &self.name.in_code());
+        let mut text =
+            text.replace("{{name}}", self.name.as_str()).replace("{{crate}}", &self.name.in_code());
         text = text.replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"));
         for (name, dependency) in &self.crates.dependencies {
             text = text.replace(&format!("{{{{{name}}}}}"), dependency);

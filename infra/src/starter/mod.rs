@@ -58,8 +58,11 @@ impl New {
             Some(folder) => Crates::of_folder(folder),
             None => Ok(Crates::published()),
         };
-        let written = crates.and_then(|crates| Starter { name: &self.name, crates: &crates }.write(&folder));
-        written.map_err(|error| Failure::new(format!("{} was not created", folder.display()), error))?;
+        let written =
+            crates.and_then(|crates| Starter { name: &self.name, crates: &crates }.write(&folder));
+        written.map_err(|error| {
+            Failure::new(format!("{} was not created", folder.display()), error)
+        })?;
         output::line(&format!(
             "{name} is created in {folder}\n\n  cd {folder}\n  cargo test   test its rules and the whole system\n  cargo run    run the \
              system at http://127.0.0.1:8080\n\nREADME.md describes the next steps.",
@@ -81,7 +84,8 @@ pub fn main() -> ExitCode {
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
 
-/// Removes the name of the subcommand, which Cargo passes as an argument: `cargo ledgerfold new shop`.
+/// Removes the name of the subcommand, which Cargo passes as an argument: `cargo ledgerfold new
+/// shop`.
 fn without_subcommand(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     arguments
         .enumerate()
@@ -90,15 +94,20 @@ fn without_subcommand(arguments: impl Iterator<Item = OsString>) -> impl Iterato
 }
 
 fn program() -> Command {
-    let shell = Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell)).help("The shell");
+    let shell =
+        Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell)).help("The shell");
     Command::new("cargo-ledgerfold")
         .bin_name("cargo ledgerfold")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Create an event-sourced app on DynamoDB, SQS and Lambda. `cargo run` then runs it")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(command().after_help(EXAMPLES.replace("ledgerfold new", "cargo ledgerfold new")))
-        .subcommand(Command::new("completions").about("Print the completion script for a shell").arg(shell))
+        .subcommand(
+            command().after_help(EXAMPLES.replace("ledgerfold new", "cargo ledgerfold new")),
+        )
+        .subcommand(
+            Command::new("completions").about("Print the completion script for a shell").arg(shell),
+        )
 }
 
 fn completions(matches: &ArgMatches) -> Result<(), Failure> {
@@ -115,7 +124,9 @@ mod tests {
     #[test]
     fn it_is_run_by_cargo_and_alone() {
         program().debug_assert();
-        for arguments in [&["x", "ledgerfold", "new", "ledgerfold-shop"][..], &["x", "new", "ledgerfold-shop"]] {
+        for arguments in
+            [&["x", "ledgerfold", "new", "ledgerfold-shop"][..], &["x", "new", "ledgerfold-shop"]]
+        {
             let arguments = without_subcommand(arguments.iter().map(Into::into));
             let matches = program().try_get_matches_from(arguments).unwrap();
             assert_eq!(matches.subcommand_name(), Some("new"));

@@ -13,7 +13,9 @@ pub(super) struct AppName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidName {
     /// It breaks the rules for characters or length.
-    #[error("a name is 1 to 32 lower-case letters, digits and '-', begins with a letter and ends with none of '-'")]
+    #[error(
+        "a name is 1 to 32 lower-case letters, digits and '-', begins with a letter and ends with none of '-'"
+    )]
     Form,
     /// It is a keyword of Rust.
     #[error("{0:?} is a keyword of Rust, so no crate can have that name")]
@@ -25,10 +27,11 @@ pub(super) enum InvalidName {
 
 /// Rust's keywords, also the reserved ones.
 const KEYWORDS: [&str; 52] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
-    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
-    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
-    "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "union",
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "union",
 ];
 /// Crates that the app's code names, Rust's own crates, and folders of Cargo.
 const TAKEN: [&str; 20] = [
@@ -58,9 +61,14 @@ impl FromStr for AppName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let is_known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let begins_well = text.starts_with(|first: char| first.is_ascii_lowercase());
-        if !begins_well || text.ends_with('-') || text.len() > MAX_CHARS || !text.bytes().all(is_known) {
+        if !begins_well
+            || text.ends_with('-')
+            || text.len() > MAX_CHARS
+            || !text.bytes().all(is_known)
+        {
             return Err(InvalidName::Form);
         }
         if KEYWORDS.contains(&text) {
@@ -101,12 +109,18 @@ mod tests {
     #[test]
     fn other_names_are_refused_with_their_rule() {
         let too_long = "a".repeat(33);
-        for text in ["", "Shop", "2shop", "-shop", "shop-", "sh op", "sh_op", "../shop", "shöp", &too_long] {
+        for text in
+            ["", "Shop", "2shop", "-shop", "shop-", "sh op", "sh_op", "../shop", "shöp", &too_long]
+        {
             assert_eq!(text.parse::<AppName>(), Err(InvalidName::Form), "{text:?}");
         }
         assert_eq!("match".parse::<AppName>(), Err(InvalidName::Keyword("match".to_owned())));
         for text in ["test", "core", "handlers", "ledgerfold", "serde-json"] {
-            assert_eq!(text.parse::<AppName>(), Err(InvalidName::Taken(text.to_owned())), "{text:?}");
+            assert_eq!(
+                text.parse::<AppName>(),
+                Err(InvalidName::Taken(text.to_owned())),
+                "{text:?}"
+            );
         }
     }
 }

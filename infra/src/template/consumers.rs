@@ -8,7 +8,8 @@ use projections::{Kind, Projection};
 
 /// Resources per read model or process.
 pub(super) const RESOURCES: usize = 10;
-/// A consumer may notify itself. This ends, because each call advances towards the version of the first notification.
+/// A consumer may notify itself. This ends, because each call advances towards the version of the
+/// first notification.
 const LOOPS: &str = "\
 # It notifies itself of a stream whose gap takes longer than a call. Lambda would stop that as an endless loop after 16 calls.
 RecursiveLoop: Allow";
@@ -33,7 +34,11 @@ pub(super) fn function_name(consumer: &Projection) -> String {
 
 /// The logical name of its function.
 pub(super) fn logical_name(consumer: &Projection) -> String {
-    format!("{}{}", camel(consumer.name), if consumer.is_read_model() { "Projector" } else { "Process" })
+    format!(
+        "{}{}",
+        camel(consumer.name),
+        if consumer.is_read_model() { "Projector" } else { "Process" }
+    )
 }
 
 pub(super) fn section(app: &App, consumer: &Projection, values: &TemplateValues) -> String {
@@ -55,7 +60,8 @@ pub(super) fn section(app: &App, consumer: &Projection, values: &TemplateValues)
         ),
     };
     let own = values.fill(include_str!("parts/rights/own-rows.yaml"), &[("consumer name", name)]);
-    let receive = values.fill(include_str!("parts/rights/consumer.yaml"), &[("Queue", queue.logical)]);
+    let receive =
+        values.fill(include_str!("parts/rights/consumer.yaml"), &[("Queue", queue.logical)]);
     let statements = values.fill(
         statements,
         &[

@@ -1,5 +1,5 @@
-//! The template of the container: one service behind a load balancer for the API, and one for the consumers. They use the
-//! tables and queues of the first template's stack.
+//! The template of the container: one service behind a load balancer for the API, and one for the
+//! consumers. They use the tables and queues of the first template's stack.
 
 use super::functions::{arns, command_ids};
 use super::{TemplateError, TemplateValues, camel, checked, longest_stage, named};
@@ -81,12 +81,19 @@ fn service(values: &TemplateValues, service: &Service) -> String {
 /// The roles of the tasks, with the statements of the functions that they replace.
 fn rights(app: &App, values: &TemplateValues) -> String {
     let (queues, dead) = (arns(app, "Queue"), arns(app, "Dead"));
-    let fillings = [("command ids", command_ids(app)), ("consumer queues", &queues), ("consumer dead letters", &dead)];
+    let fillings = [
+        ("command ids", command_ids(app)),
+        ("consumer queues", &queues),
+        ("consumer dead letters", &dead),
+    ];
     let joined = |pieces: &[&str]| {
         let statements: String = pieces.iter().map(|piece| values.fill(piece, &fillings)).collect();
         by_name(app, values, &statements)
     };
-    let api = joined(&[include_str!("parts/rights/command-api.yaml"), include_str!("parts/rights/query-api.yaml")]);
+    let api = joined(&[
+        include_str!("parts/rights/command-api.yaml"),
+        include_str!("parts/rights/query-api.yaml"),
+    ]);
     let consumers = joined(&[
         include_str!("parts/container/queues.yaml"),
         include_str!("parts/rights/command-worker.yaml"),
@@ -104,17 +111,27 @@ fn by_name(app: &App, values: &TemplateValues, statements: &str) -> String {
         format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{name}")
             .replace("PREFIX", prefix)
     };
-    let table =
-        |logical: &str, name: &str| (logical.to_owned(), arn("dynamodb", &format!("table/PREFIX-${{Stage}}-{name}")));
-    let queue = |logical: String, name: &str| (logical, arn("sqs", &format!("PREFIX-${{Stage}}-{name}.fifo")));
-    let tables =
-        [("Events", "events"), ("ReadModels", "read-models"), ("AuditIndex", "audit-index"), ("Commands", "commands")];
+    let table = |logical: &str, name: &str| {
+        (logical.to_owned(), arn("dynamodb", &format!("table/PREFIX-${{Stage}}-{name}")))
+    };
+    let queue = |logical: String, name: &str| {
+        (logical, arn("sqs", &format!("PREFIX-${{Stage}}-{name}.fifo")))
+    };
+    let tables = [
+        ("Events", "events"),
+        ("ReadModels", "read-models"),
+        ("AuditIndex", "audit-index"),
+        ("Commands", "commands"),
+    ];
     let consumers = app.consumers().iter().map(|consumer| consumer.name);
     let queues = consumers
         .map(|name| (camel(name), name))
         .chain([("Command".to_owned(), "commands"), ("Rebuild".to_owned(), "rebuild")]);
     let queues = queues.flat_map(|(logical, name)| {
-        [queue(format!("{logical}Queue"), name), queue(format!("{logical}Dead"), &format!("{name}-dead"))]
+        [
+            queue(format!("{logical}Queue"), name),
+            queue(format!("{logical}Dead"), &format!("{name}-dead")),
+        ]
     });
     let all = tables.into_iter().map(|(logical, name)| table(logical, name)).chain(queues);
     all.fold(statements.to_owned(), |text, (logical, arn)| {

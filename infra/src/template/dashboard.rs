@@ -14,7 +14,8 @@ type Widget = (&'static str, &'static str, Vec<String>);
 
 pub(super) fn section(app: &App, values: &TemplateValues) -> String {
     let widgets = widgets(app, &values.title);
-    let drawn: Vec<String> = widgets.iter().enumerate().map(|(number, widget)| drawn(number, widget)).collect();
+    let drawn: Vec<String> =
+        widgets.iter().enumerate().map(|(number, widget)| drawn(number, widget)).collect();
     values.fill(include_str!("parts/dashboard.yaml"), &[("widgets", &drawn.join(",\n"))])
 }
 
@@ -29,27 +30,46 @@ fn drawn(number: usize, (title, statistic, metrics): &Widget) -> String {
     )
 }
 
-fn widgets(app: &App, title: &str) -> Vec<Widget> {
-    let own = |metric: &str, component: &str| {
-        format!(r#"["{title}","{metric}","Stage","${{Stage}}","Component","{component}"]"#)
-    };
-    let api = |metric: &str| format!(r#"["AWS/ApiGateway","{metric}","ApiId","${{HttpApi}}"]"#);
-    let queue = |metric: &str, queue: &str| format!(r#"["AWS/SQS","{metric}","QueueName","${{{queue}.QueueName}}"]"#);
-    let function =
-        |metric: &str, function: &str| format!(r#"["AWS/Lambda","{metric}","FunctionName","${{{function}}}"]"#);
-    let table = |metric: &str, table: &str| format!(r#"["AWS/DynamoDB","{metric}","TableName","${{{table}}}"]"#);
+fn api(metric: &str) -> String {
+    format!(r#"["AWS/ApiGateway","{metric}","ApiId","${{HttpApi}}"]"#)
+}
 
-    let queues = || {
-        let consumers = app.consumers().iter().map(|consumer| camel(consumer.name));
-        consumers.chain(["Rebuild", "Command"].map(str::to_owned))
-    };
-    let functions: Vec<String> = ["CommandApi", "QueryApi", "FanOut"]
+fn queue(metric: &str, queue: &str) -> String {
+    format!(r#"["AWS/SQS","{metric}","QueueName","${{{queue}.QueueName}}"]"#)
+}
+
+fn function(metric: &str, function: &str) -> String {
+    format!(r#"["AWS/Lambda","{metric}","FunctionName","${{{function}}}"]"#)
+}
+
+fn table(metric: &str, table: &str) -> String {
+    format!(r#"["AWS/DynamoDB","{metric}","TableName","${{{table}}}"]"#)
+}
+
+/// The first parts of the logical names of all queues.
+fn queues(app: &App) -> impl Iterator<Item = String> {
+    let consumers = app.consumers().iter().map(|consumer| camel(consumer.name));
+    consumers.chain(["Rebuild", "Command"].map(str::to_owned))
+}
+
+/// The logical names of all functions.
+fn functions(app: &App) -> Vec<String> {
+    ["CommandApi", "QueryApi", "FanOut"]
         .map(str::to_owned)
         .into_iter()
         .chain(app.consumers().iter().map(consumers::logical_name))
         .chain(["CommandWorker", "RebuildWorker"].map(str::to_owned))
-        .collect();
-    let of_functions = |metric: &str| functions.iter().map(|name| function(metric, name)).collect::<Vec<_>>();
+        .collect()
+}
+
+fn widgets(app: &App, title: &str) -> Vec<Widget> {
+    let own = |metric: &str, component: &str| {
+        format!(r#"["{title}","{metric}","Stage","${{Stage}}","Component","{component}"]"#)
+    };
+    let queues = || queues(app);
+    let functions = functions(app);
+    let of_functions =
+        |metric: &str| functions.iter().map(|name| function(metric, name)).collect::<Vec<_>>();
     let commands = ["Commands", "Refusals", "Conflicts", "Replays"];
     let units = ["Events", "ReadModels", "AuditIndex"];
     vec![
@@ -58,15 +78,23 @@ fn widgets(app: &App, title: &str) -> Vec<Widget> {
             "Sum",
             commands
                 .iter()
-                .flat_map(|metric| ["command-api", "command-worker"].map(|component| own(metric, component)))
+                .flat_map(|metric| {
+                    ["command-api", "command-worker"].map(|component| own(metric, component))
+                })
                 .collect(),
         ),
         ("Answers of the API", "Sum", ["Count", "4xx", "5xx"].map(api).into()),
-        ("Latency of the API, 99th percentile (ms)", "p99", ["Latency", "IntegrationLatency"].map(api).into()),
+        (
+            "Latency of the API, 99th percentile (ms)",
+            "p99",
+            ["Latency", "IntegrationLatency"].map(api).into(),
+        ),
         (
             "Oldest message (s)",
             "Maximum",
-            queues().map(|name| queue("ApproximateAgeOfOldestMessage", &format!("{name}Queue"))).collect(),
+            queues()
+                .map(|name| queue("ApproximateAgeOfOldestMessage", &format!("{name}Queue")))
+                .collect(),
         ),
         (
             "Dead letters",
@@ -77,7 +105,11 @@ fn widgets(app: &App, title: &str) -> Vec<Widget> {
                 .map(|name| queue("ApproximateNumberOfMessagesVisible", &name))
                 .collect(),
         ),
-        ("Age of the oldest commit not yet fanned out (ms)", "Maximum", vec![function("IteratorAge", "FanOut")]),
+        (
+            "Age of the oldest commit not yet fanned out (ms)",
+            "Maximum",
+            vec![function("IteratorAge", "FanOut")],
+        ),
         ("Errors of functions", "Sum", of_functions("Errors")),
         ("Concurrent calls of functions", "Maximum", of_functions("ConcurrentExecutions")),
         (
@@ -86,14 +118,19 @@ fn widgets(app: &App, title: &str) -> Vec<Widget> {
             units
                 .iter()
                 .flat_map(|name| {
-                    ["ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"].map(|metric| table(metric, name))
+                    ["ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"]
+                        .map(|metric| table(metric, name))
                 })
                 .collect(),
         ),
         (
             "Parked streams, tampering",
             "Sum",
-            vec![own("Parked", "projector"), own("Parked", "process-manager"), own("Tampering", "fan-out")],
+            vec![
+                own("Parked", "projector"),
+                own("Parked", "process-manager"),
+                own("Tampering", "fan-out"),
+            ],
         ),
     ]
 }

@@ -3,8 +3,8 @@
 /// Placeholders without brackets, and their texts.
 pub(super) type Fillings<'a> = [(&'a str, &'a str)];
 
-/// Fills the placeholders. One that is alone on its line takes any number of lines, indented like itself; an empty text
-/// removes the line. Unknown placeholders stay.
+/// Fills the placeholders. One that is alone on its line takes any number of lines, indented like
+/// itself; an empty text removes the line. Unknown placeholders stay.
 pub(super) fn fill(text: &str, fillings: &Fillings<'_>) -> String {
     let mut filled = String::with_capacity(text.len() * 2);
     for line in text.lines() {
@@ -20,8 +20,9 @@ pub(super) fn fill(text: &str, fillings: &Fillings<'_>) -> String {
                 filled.push('\n');
             }
         } else {
-            let replaced =
-                fillings.iter().fold(line.to_owned(), |line, (name, text)| line.replace(&format!("<{name}>"), text));
+            let replaced = fillings.iter().fold(line.to_owned(), |line, (name, text)| {
+                line.replace(&format!("<{name}>"), text)
+            });
             filled.push_str(&replaced);
             filled.push('\n');
         }

@@ -39,7 +39,9 @@ impl Function<'_> {
     pub(super) fn section(&self, values: &TemplateValues) -> String {
         let component = self.component.name();
         let variables = match self.projection {
-            Some(projection) => format!("LEDGERFOLD_COMPONENT: {component}, LEDGERFOLD_PROJECTION: {projection}"),
+            Some(projection) => {
+                format!("LEDGERFOLD_COMPONENT: {component}, LEDGERFOLD_PROJECTION: {projection}")
+            }
             None => format!("LEDGERFOLD_COMPONENT: {component}"),
         };
         let fillings = [
@@ -68,7 +70,8 @@ impl Queue<'_> {
 
 /// The role of a function: the statements, and writing its log.
 pub(super) fn role(values: &TemplateValues, function: &Function<'_>, statements: &str) -> String {
-    let fillings = [("Function", function.logical), ("function", function.name), ("statements", statements)];
+    let fillings =
+        [("Function", function.logical), ("function", function.name), ("statements", statements)];
     values.fill(include_str!("parts/role.yaml"), &fillings)
 }
 
@@ -81,8 +84,12 @@ pub(super) fn mapping(
     concurrency: u32,
 ) -> String {
     let (batch, concurrency) = (batch.to_string(), concurrency.to_string());
-    let fillings =
-        [("Function", function.logical), ("Queue", queue.logical), ("batch", &batch), ("concurrency", &concurrency)];
+    let fillings = [
+        ("Function", function.logical),
+        ("Queue", queue.logical),
+        ("batch", &batch),
+        ("concurrency", &concurrency),
+    ];
     values.fill(include_str!("parts/mapping.yaml"), &fillings)
 }
 
@@ -157,11 +164,14 @@ pub(super) fn fan_out(app: &App, values: &TemplateValues) -> String {
         timeout: 30,
         more: "",
     };
-    let statements =
-        values.fill(include_str!("parts/rights/fan-out.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
+    let statements = values.fill(
+        include_str!("parts/rights/fan-out.yaml"),
+        &[("consumer queues", &arns(app, "Queue"))],
+    );
     let heading = "  # From the stream of commits to the queue of each consumer.\n\n";
     let rest = values.fill(include_str!("parts/fan-out.yaml"), &[]);
-    [heading.to_owned(), role(values, &fan_out, &statements), fan_out.section(values), rest].concat()
+    [heading.to_owned(), role(values, &fan_out, &statements), fan_out.section(values), rest]
+        .concat()
 }
 
 /// The function that works on jobs.
@@ -185,8 +195,10 @@ RecursiveLoop: Allow
 # A slice takes 5 s, and its last page must be done within the other 5.
 MemorySize: 1024",
     };
-    let statements =
-        values.fill(include_str!("parts/rights/rebuild-worker.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
+    let statements = values.fill(
+        include_str!("parts/rights/rebuild-worker.yaml"),
+        &[("consumer queues", &arns(app, "Queue"))],
+    );
     let heading = values.fill(include_str!("parts/rebuild.yaml"), &[]);
     [
         heading,

@@ -1,7 +1,7 @@
 //! Renders the SAM template that deploys an app on AWS.
 //!
-//! `parts/` has pieces of YAML. The template has one for each read model, process and route of the app, so these need no
-//! further configuration on AWS.
+//! `parts/` has pieces of YAML. The template has one for each read model, process and route of the
+//! app, so these need no further configuration on AWS.
 
 mod consumers;
 mod container;
@@ -76,7 +76,10 @@ pub fn render(app: &App, code: &str) -> Result<String, TemplateError> {
     let values = TemplateValues::of(app, code);
     let stage_tail = (longest_stage(app, &values)? - 1).to_string();
     let sections = [
-        values.fill(include_str!("parts/head.yaml"), &[("stage tail", &stage_tail), ("app", app.name())]),
+        values.fill(
+            include_str!("parts/head.yaml"),
+            &[("stage tail", &stage_tail), ("app", app.name())],
+        ),
         values.fill(include_str!("parts/tables.yaml"), &[]),
         include_str!("parts/queues.yaml").to_owned(),
         include_str!("parts/functions.yaml").to_owned(),
@@ -109,8 +112,12 @@ impl TemplateValues {
 
     /// Fills the placeholders of a piece: its own first, then the shared ones.
     fn fill(&self, piece: &str, own: &Fillings<'_>) -> String {
-        let of_all =
-            [("prefix", &*self.prefix), ("domain", &self.domain), ("title", &self.title), ("code", &self.code)];
+        let of_all = [
+            ("prefix", &*self.prefix),
+            ("domain", &self.domain),
+            ("title", &self.title),
+            ("code", &self.code),
+        ];
         fill(piece, &[own, &of_all].concat())
     }
 }
@@ -131,13 +138,25 @@ fn about(app: &App) -> String {
 
 /// The longest stage name for which all other names fit.
 fn longest_stage(app: &App, values: &TemplateValues) -> Result<usize, TemplateError> {
-    let longest_function =
-        app.consumers().iter().map(|consumer| consumers::function_name(consumer).len()).max().unwrap_or(0);
+    let longest_function = app
+        .consumers()
+        .iter()
+        .map(|consumer| consumers::function_name(consumer).len())
+        .max()
+        .unwrap_or(0);
     let longest_function = longest_function.max("rebuild-worker".len());
     let limits = [
         (MAX_PREFIX, values.prefix.len() + 1, "Tables and queues begin with at most 40 characters"),
-        (MAX_DOMAIN, values.domain.len() + 1, "The user pool's domain has at most 63 characters, 12 for the account"),
-        (MAX_FUNCTION_NAME, values.prefix.len() + longest_function + 2, "Functions have at most 64 characters"),
+        (
+            MAX_DOMAIN,
+            values.domain.len() + 1,
+            "The user pool's domain has at most 63 characters, 12 for the account",
+        ),
+        (
+            MAX_FUNCTION_NAME,
+            values.prefix.len() + longest_function + 2,
+            "Functions have at most 64 characters",
+        ),
     ];
     let mut longest = MAX_STAGE;
     for (most, taken, rule) in limits {
@@ -151,9 +170,13 @@ fn longest_stage(app: &App, values: &TemplateValues) -> Result<usize, TemplateEr
 
 /// Checks CloudFormation's limits.
 fn checked(app: &App, text: &str) -> Result<(), TemplateError> {
-    let resources = text.split("\nResources:\n").nth(1).and_then(|rest| rest.split("\nOutputs:\n").next());
-    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  #");
-    let names: Vec<&str> = resources.unwrap_or_default().lines().filter(is_name).map(str::trim).collect();
+    let resources =
+        text.split("\nResources:\n").nth(1).and_then(|rest| rest.split("\nOutputs:\n").next());
+    let is_name = |line: &&str| {
+        line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  #")
+    };
+    let names: Vec<&str> =
+        resources.unwrap_or_default().lines().filter(is_name).map(str::trim).collect();
     let mut known = BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !known.insert(**name)) {
         return Err(TemplateError::Twice(twice.trim_end_matches(':').to_owned()));
@@ -161,7 +184,11 @@ fn checked(app: &App, text: &str) -> Result<(), TemplateError> {
     if names.len() > MAX_RESOURCES {
         let of_consumers = app.consumers().len() * consumers::RESOURCES;
         let fixed = names.len().saturating_sub(of_consumers + handlers::http::endpoints(app).len());
-        return Err(TemplateError::TooLarge { resources: names.len(), fixed, per_consumer: consumers::RESOURCES });
+        return Err(TemplateError::TooLarge {
+            resources: names.len(),
+            fixed,
+            per_consumer: consumers::RESOURCES,
+        });
     }
     Ok(())
 }
@@ -174,7 +201,11 @@ fn word_of(scope: Scope) -> &'static str {
 /// The user pool, and a client for each scope.
 fn tokens(values: &TemplateValues) -> String {
     let scope = |scope: &Scope| {
-        format!("- {{ ScopeName: {}, ScopeDescription: \"{}\" }}\n", word_of(*scope), capitalised(scope.purpose()))
+        format!(
+            "- {{ ScopeName: {}, ScopeDescription: \"{}\" }}\n",
+            word_of(*scope),
+            capitalised(scope.purpose())
+        )
     };
     let scopes: String = Scope::ALL.iter().map(scope).collect();
     let client = |scope: &Scope| {
@@ -234,7 +265,8 @@ mod tests {
         assert_eq!(count(&numbered(2)) - count(&numbered(1)), 10);
         let fit = (MAX_RESOURCES - count(&numbered(0))) / 10;
         assert!(count(&numbered(fit)) <= MAX_RESOURCES);
-        let Err(TemplateError::TooLarge { resources, per_consumer: 10, .. }) = render(&numbered(fit + 1), "code/")
+        let Err(TemplateError::TooLarge { resources, per_consumer: 10, .. }) =
+            render(&numbered(fit + 1), "code/")
         else {
             panic!("{fit} read models fit, and one more does too")
         };
@@ -251,12 +283,19 @@ mod tests {
     fn a_stages_name_is_as_long_as_the_others_leave_room() {
         let pattern = |app: &App| {
             let text = render(app, "code/").unwrap();
-            text.lines().find_map(|line| line.trim().strip_prefix("AllowedPattern: ")).unwrap().to_owned()
+            text.lines()
+                .find_map(|line| line.trim().strip_prefix("AllowedPattern: "))
+                .unwrap()
+                .to_owned()
         };
         assert_eq!(pattern(&App::new("shop")), r#""^[a-z][a-z0-9-]{0,15}$""#);
-        let long = with_read_models(App::new("the-online-library-of-berlin"), ["orders".to_owned()]);
+        let long =
+            with_read_models(App::new("the-online-library-of-berlin"), ["orders".to_owned()]);
         assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,10}$""#);
-        let longer = with_read_models(App::new("the-online-library-of-all-of-old-berlin"), ["orders".to_owned()]);
+        let longer = with_read_models(
+            App::new("the-online-library-of-all-of-old-berlin"),
+            ["orders".to_owned()],
+        );
         assert!(matches!(render(&longer, "code/"), Err(TemplateError::TooLong { .. })));
     }
 }

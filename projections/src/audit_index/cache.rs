@@ -26,7 +26,10 @@ struct Cached {
 
 impl IndexCache {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Cached { indexed: LruCache::new(STREAMS), days: LruCache::new(DAYS) })))
+        Self(Arc::new(Mutex::new(Cached {
+            indexed: LruCache::new(STREAMS),
+            days: LruCache::new(DAYS),
+        })))
     }
 
     /// The version up to which the stream is known to be indexed; 0 if unknown.

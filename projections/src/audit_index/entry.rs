@@ -107,7 +107,8 @@ impl IndexEntry {
     }
 
     pub(super) fn to_item(&self, generation: u32) -> Item {
-        let day = day_key(generation, self.recorded_at.date_naive(), shard(&self.actor, &self.stream));
+        let day =
+            day_key(generation, self.recorded_at.date_naive(), shard(&self.actor, &self.stream));
         let types = self.event_types.iter().map(|event_type| text(event_type)).collect();
         let mut item = key(generation, &self.command_id, self.rank());
         item.extend([
@@ -185,7 +186,10 @@ pub(super) fn days_key(generation: u32) -> String {
 
 /// The directory's entry of a day.
 pub(super) fn day_item(generation: u32, day: NaiveDate) -> Item {
-    Item::from([(COMMAND.to_owned(), text(&days_key(generation))), (RANK.to_owned(), text(&day.to_string()))])
+    Item::from([
+        (COMMAND.to_owned(), text(&days_key(generation))),
+        (RANK.to_owned(), text(&day.to_string())),
+    ])
 }
 
 /// The day of a directory's entry.
@@ -201,7 +205,9 @@ pub(super) fn day_key(generation: u32, day: NaiveDate, shard: u8) -> String {
 /// The shards with an actor's commits; all shards without an actor.
 pub(super) fn shards(actor: Option<&Id>) -> Vec<u8> {
     match actor {
-        Some(actor) => (0..SHARDS_OF_ACTOR).map(|part| (first_shard(actor) + part) % SHARDS).collect(),
+        Some(actor) => {
+            (0..SHARDS_OF_ACTOR).map(|part| (first_shard(actor) + part) % SHARDS).collect()
+        }
         None => (0..SHARDS).collect(),
     }
 }
@@ -270,7 +276,9 @@ mod tests {
         let size = |value: &AttributeValue| match (value.as_s(), value.as_n(), value.as_l()) {
             (Ok(text), ..) => text.len(),
             (_, Ok(digits), _) => digits.len().div_ceil(2) + 1,
-            (.., list) => 3 + list.unwrap().iter().map(|text| text.as_s().unwrap().len() + 1).sum::<usize>(),
+            (.., list) => {
+                3 + list.unwrap().iter().map(|text| text.as_s().unwrap().len() + 1).sum::<usize>()
+            }
         };
         item.iter().map(|(name, value)| name.len() + size(value)).sum()
     }
@@ -335,13 +343,18 @@ mod tests {
         };
         assert!(bytes(&longest.to_item(99_999)) <= 1024, "{}", bytes(&longest.to_item(99_999)));
         longest.event_types.push("x".repeat(23));
-        assert!(bytes(&longest.to_item(99_999)) > 1024, "the limit is further away than the documentation says");
+        assert!(
+            bytes(&longest.to_item(99_999)) > 1024,
+            "the limit is further away than the documentation says"
+        );
     }
 
     #[test]
     fn an_actor_has_4_shards_and_all_together_16() {
-        let streams: Vec<StreamId> = (0..200).map(|n| StreamId::new(format!("note-{n}")).unwrap()).collect();
-        let of = |actor: &Id| streams.iter().map(|stream| shard(actor, stream)).collect::<HashSet<u8>>();
+        let streams: Vec<StreamId> =
+            (0..200).map(|n| StreamId::new(format!("note-{n}")).unwrap()).collect();
+        let of =
+            |actor: &Id| streams.iter().map(|stream| shard(actor, stream)).collect::<HashSet<u8>>();
         let mut all = HashSet::new();
         for actor in (0..100).map(|n| id(format!("actor-{n}"))) {
             assert_eq!(of(&actor), shards(Some(&actor)).into_iter().collect());

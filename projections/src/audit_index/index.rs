@@ -116,7 +116,8 @@ impl AuditIndex {
         generation: u32,
         commits: &[(StreamId, Commit)],
     ) -> Result<Vec<EntryMatch>, TableError> {
-        let marks: Vec<Mark> = commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
+        let marks: Vec<Mark> =
+            commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
         // After a restore of the table, entries of this process may be gone: the cache is wrong
         // then.
@@ -139,7 +140,9 @@ impl AuditIndex {
         let missing = match self.probe(store, generation, stream, version, 1).await {
             Ok(EntriesFound { newest: None, oldest, .. }) => Some(oldest),
             Ok(EntriesFound { newest: Some(_), .. }) => None,
-            Err(IndexError::Read(ReadError::Corrupt(corrupt))) if !is_hole(&corrupt) => Some(corrupt.version),
+            Err(IndexError::Read(ReadError::Corrupt(corrupt))) if !is_hole(&corrupt) => {
+                Some(corrupt.version)
+            }
             Err(error) => return Err(error),
         };
         if missing.is_some() && !limit.fills_gaps() {
@@ -230,8 +233,10 @@ impl AuditIndex {
         }
         let marks: Vec<Mark> = commits.iter().map(|commit| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
-        let entered: Vec<bool> = entries.into_iter().map(|entry| entry == EntryMatch::Same).collect();
-        let newest = commits.iter().zip(&entered).find_map(|(commit, entered)| entered.then_some(commit));
+        let entered: Vec<bool> =
+            entries.into_iter().map(|entry| entry == EntryMatch::Same).collect();
+        let newest =
+            commits.iter().zip(&entered).find_map(|(commit, entered)| entered.then_some(commit));
         Ok(EntriesFound {
             first: entered.first().copied(),
             newest: newest.map(Commit::last_version),
@@ -241,7 +246,12 @@ impl AuditIndex {
 
     /// Writes the commit's entry. The day is written first, so that a search finds every day with
     /// entries. An entry with another hash stays: only it shows which commit was written first.
-    async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), IndexError> {
+    async fn enter(
+        &self,
+        generation: u32,
+        stream: &StreamId,
+        commit: &Commit,
+    ) -> Result<(), IndexError> {
         let day = commit.recorded_at.date_naive();
         if !self.cache.has_day(generation, day) {
             self.table.put(day_item(generation, day)).await?;
@@ -250,7 +260,9 @@ impl AuditIndex {
         let found = IndexEntry::of(stream, commit);
         if !self.table.put_entry(found.to_item(generation), &found.hash).await? {
             let (stream, version) = (stream.to_string(), commit.version);
-            return Err(IndexError::Read(CorruptStream { stream, version, damage: Damage::Chain }.into()));
+            return Err(IndexError::Read(
+                CorruptStream { stream, version, damage: Damage::Chain }.into(),
+            ));
         }
         self.cache.note_indexed(generation, stream, commit.last_version());
         Ok(())
@@ -258,18 +270,31 @@ impl AuditIndex {
 
     /// Whether each mark has its entry. A mark without a hash matches any entry. Strongly
     /// consistent.
-    pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<EntryMatch>, TableError> {
-        let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
-        let key = |mark: &Mark| key_at(generation, &mark.stream, mark.version, mark.recorded_at, &mark.command_id);
+    pub(super) async fn entries(
+        &self,
+        generation: u32,
+        marks: &[Mark],
+    ) -> Result<Vec<EntryMatch>, TableError> {
+        let place = |item: &Item| {
+            Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()))
+        };
+        let key = |mark: &Mark| {
+            key_at(generation, &mark.stream, mark.version, mark.recorded_at, &mark.command_id)
+        };
         let keys: Vec<Item> = marks.iter().map(key).collect();
         // DynamoDB rejects a request with duplicate keys.
         let distinct: HashMap<_, &Item> = keys.iter().map(|key| (place(key), key)).collect();
         let distinct: Vec<Item> = distinct.into_values().cloned().collect();
         let stored = self.table.hashes(&distinct).await?;
-        let stored: HashMap<_, Option<&str>> = stored.iter().map(|item| (place(item), text_of(item, HASH))).collect();
+        let stored: HashMap<_, Option<&str>> =
+            stored.iter().map(|item| (place(item), text_of(item, HASH))).collect();
         let entry = |(key, mark): (&Item, &Mark)| match stored.get(&place(key)) {
             None => EntryMatch::Absent,
-            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => {
+            Some(hash)
+                if mark
+                    .hash
+                    .is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) =>
+            {
                 EntryMatch::Same
             }
             Some(_) => EntryMatch::Other,
@@ -294,6 +319,7 @@ struct EntriesFound {
 
 /// The stream does not have the events before `found`.
 fn hole(stream: &StreamId, version: u64, found: u64) -> IndexError {
-    let corrupt = CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } };
+    let corrupt =
+        CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } };
     IndexError::Read(corrupt.into())
 }

@@ -47,7 +47,10 @@ impl AuditIndex {
         let (everything, mut start) = (Window::between(None, None), None);
         for _ in 0..MAX_PAGES {
             count_request(usage);
-            let page = self.table.query(&partition, &everything, Direction::Backwards, PAGE_ENTRIES, start).await?;
+            let page = self
+                .table
+                .query(&partition, &everything, Direction::Backwards, PAGE_ENTRIES, start)
+                .await?;
             let Items { items, next } = page;
             for item in &items {
                 let (of, version) = place_of(item)?;

@@ -81,7 +81,8 @@ impl<'a> MergedPartitions<'a> {
     /// may come before the others.
     pub(super) async fn next(&mut self, budget: &mut Budget) -> Result<NextEntry, TableError> {
         loop {
-            let dry: Vec<&mut PartitionReader> = self.readers.iter_mut().filter(|reader| reader.is_dry()).collect();
+            let dry: Vec<&mut PartitionReader> =
+                self.readers.iter_mut().filter(|reader| reader.is_dry()).collect();
             if dry.is_empty() {
                 break;
             }
@@ -89,7 +90,8 @@ impl<'a> MergedPartitions<'a> {
                 return Ok(NextEntry::OutOfBudget);
             }
             let (table, window, direction) = (self.table, self.window, self.direction);
-            try_join_all(dry.into_iter().map(|reader| reader.read_on(table, window, direction))).await?;
+            try_join_all(dry.into_iter().map(|reader| reader.read_on(table, window, direction)))
+                .await?;
         }
         Ok(self
             .first_reader()
@@ -99,7 +101,8 @@ impl<'a> MergedPartitions<'a> {
 
     fn first_reader(&mut self) -> Option<&mut PartitionReader> {
         let readers = self.readers.iter_mut().filter(|reader| !reader.read.is_empty());
-        let rank = |reader: &&mut PartitionReader| reader.read.front().map(|(rank, _)| rank.clone());
+        let rank =
+            |reader: &&mut PartitionReader| reader.read.front().map(|(rank, _)| rank.clone());
         match self.direction {
             Direction::Forwards => readers.min_by_key(rank),
             Direction::Backwards => readers.max_by_key(rank),
@@ -112,12 +115,18 @@ impl PartitionReader {
         self.read.is_empty() && !matches!(self.rest, Unread::Nothing)
     }
 
-    async fn read_on(&mut self, table: &Table, window: &Window, direction: Direction) -> Result<(), TableError> {
+    async fn read_on(
+        &mut self,
+        table: &Table,
+        window: &Window,
+        direction: Direction,
+    ) -> Result<(), TableError> {
         let start = match &self.rest {
             Unread::From(key) => Some(key.clone()),
             Unread::All | Unread::Nothing => None,
         };
-        let Items { items, next } = table.query(&self.partition, window, direction, self.limit, start).await?;
+        let Items { items, next } =
+            table.query(&self.partition, window, direction, self.limit, start).await?;
         for item in &items {
             let rank = text_of(item, RANK).unwrap_or_default();
             if window.holds(rank) {

@@ -43,7 +43,8 @@ impl TryFrom<String> for AuditCursor {
     type Error = InvalidAuditCursor;
 
     fn try_from(text: String) -> Result<Self, InvalidAuditCursor> {
-        let fits = (1..=MAX_CURSOR_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = (1..=MAX_CURSOR_CHARS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(text)) } else { Err(InvalidAuditCursor) }
     }
 }
@@ -64,7 +65,9 @@ pub(super) struct Window {
 impl Window {
     /// From a time on, and before another.
     pub(super) fn between(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Self {
-        let place = |time: Option<DateTime<Utc>>, open: &str| time.map_or_else(|| open.to_owned(), first_place);
+        let place = |time: Option<DateTime<Utc>>, open: &str| {
+            time.map_or_else(|| open.to_owned(), first_place)
+        };
         Self { low: place(from, BEGINNING), high: place(to, END) }
     }
 
@@ -128,7 +131,11 @@ impl Window {
 /// The place right before the first commit of that time or later. Commits have whole milliseconds.
 fn first_place(time: DateTime<Utc>) -> String {
     let whole = time.trunc_subsecs(3);
-    let millisecond = if whole < time { whole.checked_add_signed(TimeDelta::milliseconds(1)) } else { Some(whole) };
+    let millisecond = if whole < time {
+        whole.checked_add_signed(TimeDelta::milliseconds(1))
+    } else {
+        Some(whole)
+    };
     match millisecond.filter(|time| time.year() <= LAST_YEAR) {
         Some(time) if time.year() < 0 => BEGINNING.to_owned(),
         Some(time) => time_text(time),
@@ -177,9 +184,18 @@ mod tests {
     fn a_rank_can_be_read_back() {
         for name in ["note-1", "note-a#b#1", "n-#"] {
             let (stream, at) = (StreamId::new(name).unwrap(), time("2026-11-22T10:00:00.123Z"));
-            assert_eq!(read_rank(&rank(at, &stream, u64::MAX >> 11)), Some((at, stream, u64::MAX >> 11)));
+            assert_eq!(
+                read_rank(&rank(at, &stream, u64::MAX >> 11)),
+                Some((at, stream, u64::MAX >> 11))
+            );
         }
-        for wrong in ["", "#", "2026-11-22T10:00:00.123Z#note-1", "x#note-1#1", "2026-11-22T10:00:00.123Z#note#1"] {
+        for wrong in [
+            "",
+            "#",
+            "2026-11-22T10:00:00.123Z#note-1",
+            "x#note-1#1",
+            "2026-11-22T10:00:00.123Z#note#1",
+        ] {
             assert_eq!(read_rank(wrong), None, "{wrong:?}");
         }
     }
@@ -205,7 +221,11 @@ mod tests {
             for (from, to, holds) in
                 [(None, None, true), (first, last, true), (last, None, false), (None, first, false)]
             {
-                assert_eq!(Window::between(from, to).holds(&ranked(text)), holds, "{text} in {from:?} to {to:?}");
+                assert_eq!(
+                    Window::between(from, to).holds(&ranked(text)),
+                    holds,
+                    "{text} in {from:?} to {to:?}"
+                );
             }
         }
     }
@@ -214,15 +234,19 @@ mod tests {
     fn a_window_until_a_place_includes_it_and_nothing_after() {
         let end = AuditCursor(ranked("2026-11-22T10:00:00Z"));
         let part = Window::between(None, None).until(Some(&end));
-        for (text, holds) in
-            [("2026-11-22T09:59:59.999Z", true), ("2026-11-22T10:00:00Z", true), ("2026-11-22T10:00:00.001Z", false)]
-        {
+        for (text, holds) in [
+            ("2026-11-22T09:59:59.999Z", true),
+            ("2026-11-22T10:00:00Z", true),
+            ("2026-11-22T10:00:00.001Z", false),
+        ] {
             assert_eq!(part.holds(&ranked(text)), holds, "{text}");
         }
         let behind = rank(time("2026-11-22T10:00:00Z"), &StreamId::new("note-1").unwrap(), 2);
         assert!(!part.holds(&behind));
         assert!(
-            !Window::between(None, None).until(Some(&AuditCursor::beginning())).holds(&ranked("0000-01-01T00:00:00Z"))
+            !Window::between(None, None)
+                .until(Some(&AuditCursor::beginning()))
+                .holds(&ranked("0000-01-01T00:00:00Z"))
         );
         assert_eq!(Window::between(None, None).until(None), Window::between(None, None));
     }

@@ -43,7 +43,8 @@ impl AuditIndex {
     ) -> Result<RemovedSlice, TableError> {
         let (keys, next) = self.table.keys_of(generation, segment, cursor).await?;
         let deletes = keys.chunks(MAX_REMOVALS).map(|keys| self.table.remove(keys));
-        let deletes = futures::stream::iter(deletes.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_DELETES);
+        let deletes =
+            futures::stream::iter(deletes.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_DELETES);
         deletes.try_collect::<()>().await?;
         Ok(RemovedSlice { next, removed: keys.len() })
     }
@@ -79,7 +80,9 @@ impl Table {
         let answer = request.send().await.map_err(|error| self.failed(error))?;
         let part = |key: &Item, name| text_of(key, name).map(str::to_owned);
         let next = answer.last_evaluated_key.as_ref();
-        let next = next.and_then(|key| Some(RemoveCursor { command: part(key, COMMAND)?, rank: part(key, RANK)? }));
+        let next = next.and_then(|key| {
+            Some(RemoveCursor { command: part(key, COMMAND)?, rank: part(key, RANK)? })
+        });
         Ok((answer.items.unwrap_or_default(), next))
     }
 }

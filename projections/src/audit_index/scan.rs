@@ -21,7 +21,11 @@ pub(crate) struct SeenPage {
 impl AuditIndex {
     /// The next page of a generation's entries, at most 1 MB and strongly consistent. Unreadable
     /// entries are skipped here; a search reports them.
-    pub(crate) async fn seen_page(&self, generation: u32, start: Option<Item>) -> Result<SeenPage, TableError> {
+    pub(crate) async fn seen_page(
+        &self,
+        generation: u32,
+        start: Option<Item>,
+    ) -> Result<SeenPage, TableError> {
         let request = self
             .table
             .client
@@ -52,5 +56,8 @@ fn witness(item: &Item) -> Option<(StreamId, Witness)> {
     let (stream, _) = place_of(item).ok()?;
     let version = item.get(LAST_VERSION)?.as_n().ok()?.parse().ok()?;
     let hash: ShortHash = text_of(item, HASH)?.parse().ok()?;
-    Some((stream, Witness { name: "the audit index".to_owned(), version, hash: hash.as_bytes().to_vec() }))
+    Some((
+        stream,
+        Witness { name: "the audit index".to_owned(), version, hash: hash.as_bytes().to_vec() },
+    ))
 }

@@ -59,14 +59,32 @@ impl AuditSearch {
     pub fn all(direction: Direction, limit: usize) -> Self {
         let (actor, event_type, command, correlation) = (None, None, None, None);
         let (from, to, after, until, without) = (None, None, None, None, None);
-        Self { actor, event_type, command, correlation, from, to, direction, limit, after, until, without }
+        Self {
+            actor,
+            event_type,
+            command,
+            correlation,
+            from,
+            to,
+            direction,
+            limit,
+            after,
+            until,
+            without,
+        }
     }
 
     fn fits(&self, found: &IndexEntry) -> bool {
         self.actor.as_ref().is_none_or(|actor| *actor == found.actor)
-            && self.event_type.as_ref().is_none_or(|event_type| found.event_types.contains(event_type))
+            && self
+                .event_type
+                .as_ref()
+                .is_none_or(|event_type| found.event_types.contains(event_type))
             && self.command.as_ref().is_none_or(|command| *command == found.command_id)
-            && self.correlation.as_ref().is_none_or(|correlation| *correlation == found.correlation_id)
+            && self
+                .correlation
+                .as_ref()
+                .is_none_or(|correlation| *correlation == found.correlation_id)
             && self.without.is_none_or(|category| found.stream.category() != category)
     }
 
@@ -94,17 +112,30 @@ impl AuditIndex {
     ///
     /// # Errors
     /// [`TableError`]; it names an unreadable entry.
-    pub async fn search(&self, generation: u32, search: &AuditSearch) -> Result<AuditPage, TableError> {
+    pub async fn search(
+        &self,
+        generation: u32,
+        search: &AuditSearch,
+    ) -> Result<AuditPage, TableError> {
         let window = Window::between(search.from, search.to).until(search.until.as_ref());
         let window = window.after(search.after.as_ref(), search.direction);
         if window.is_empty() {
             return Ok(AuditPage { found: Vec::new(), next: None });
         }
         let place = window.start(search.direction);
-        let run = SearchRun { index: self, generation, search, budget: Budget(MAX_REQUESTS), found: Vec::new(), place };
+        let run = SearchRun {
+            index: self,
+            generation,
+            search,
+            budget: Budget(MAX_REQUESTS),
+            found: Vec::new(),
+            place,
+        };
         let partition = match (&search.command, &search.correlation) {
             (Some(command), _) => Some(Partition::of_table(qualified(generation, command))),
-            (None, Some(correlation)) => Some(Partition::of_correlation(qualified(generation, correlation))),
+            (None, Some(correlation)) => {
+                Some(Partition::of_correlation(qualified(generation, correlation)))
+            }
             (None, None) => None,
         };
         match partition {
@@ -121,9 +152,14 @@ impl AuditIndex {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn newest(&self, generation: u32, search: &AuditSearch) -> Result<AuditCursor, TableError> {
+    pub async fn newest(
+        &self,
+        generation: u32,
+        search: &AuditSearch,
+    ) -> Result<AuditCursor, TableError> {
         let (command, correlation) = (search.command.clone(), search.correlation.clone());
-        let newest = AuditSearch { command, correlation, ..AuditSearch::all(Direction::Backwards, 1) };
+        let newest =
+            AuditSearch { command, correlation, ..AuditSearch::all(Direction::Backwards, 1) };
         let AuditPage { found, next } = self.search(generation, &newest).await?;
         let place = found.first().map(|found| AuditCursor::at(found.rank()));
         Ok(place.or(next).unwrap_or_else(AuditCursor::beginning))
@@ -161,7 +197,8 @@ impl SearchRun<'_> {
         let (table, direction) = (&self.index.table, self.search.direction);
         let directory = Partition::of_table(days_key(self.generation));
         self.budget.take(1);
-        let Items { items, next } = table.query(&directory, &window.days(), direction, MAX_DAYS, None).await?;
+        let Items { items, next } =
+            table.query(&directory, &window.days(), direction, MAX_DAYS, None).await?;
         for day in items.iter().map(read_day) {
             let day = day?;
             let within = window.of_day(day);
@@ -179,9 +216,19 @@ impl SearchRun<'_> {
     }
 
     /// Takes the matching entries from the partitions.
-    async fn part(&mut self, partitions: Vec<Partition>, window: &Window) -> Result<SearchEnd, TableError> {
+    async fn part(
+        &mut self,
+        partitions: Vec<Partition>,
+        window: &Window,
+    ) -> Result<SearchEnd, TableError> {
         let first_read = self.search.first_read(partitions.len());
-        let mut merge = MergedPartitions::new(&self.index.table, partitions, window, self.search.direction, first_read);
+        let mut merge = MergedPartitions::new(
+            &self.index.table,
+            partitions,
+            window,
+            self.search.direction,
+            first_read,
+        );
         loop {
             match merge.next(&mut self.budget).await? {
                 NextEntry::End => return Ok(SearchEnd::Whole),

@@ -58,7 +58,9 @@ mod tests {
         // printf '\0\0\0\0\0\0\0\1a' | sha256sum | head -c 32 | xxd -r -p | basenc --base64url
         assert_eq!(short.to_string(), "Oxlv1JB77fUcMJDpg18vfA");
         assert_eq!(short.to_string().parse(), Ok(short));
-        for wrong in ["", "Oxlv1JB77fUcMJDpg18vf", "Oxlv1JB77fUcMJDpg18vfA==", "Oxlv1JB77fUcMJDpg18vf/"] {
+        for wrong in
+            ["", "Oxlv1JB77fUcMJDpg18vf", "Oxlv1JB77fUcMJDpg18vfA==", "Oxlv1JB77fUcMJDpg18vf/"]
+        {
             assert_eq!(wrong.parse::<ShortHash>(), Err(InvalidShortHash), "{wrong:?}");
         }
     }

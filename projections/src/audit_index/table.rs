@@ -63,7 +63,11 @@ impl Table {
             .expression_attribute_values(":hash", text(&hash.to_string()));
         match request.send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(self.failed(error)),
@@ -109,6 +113,11 @@ impl Table {
         let request = self.creation(&[COMMAND, RANK, DAY, CORRELATION])?;
         let request = request.set_key_schema(Some(self.keys(COMMAND, Some(RANK))?));
         let request = request.global_secondary_indexes(self.index(BY_TIME, DAY, RANK)?);
-        self.create(request.global_secondary_indexes(self.index(BY_CORRELATION, CORRELATION, RANK)?)).await
+        self.create(request.global_secondary_indexes(self.index(
+            BY_CORRELATION,
+            CORRELATION,
+            RANK,
+        )?))
+        .await
     }
 }

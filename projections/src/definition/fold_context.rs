@@ -26,8 +26,9 @@ impl FoldContext<'_> {
         fold: impl FnOnce(&RecordedEvent<'_>) -> Result<T, FoldError>,
     ) -> Result<Option<T>, FoldError> {
         let event_type = &recorded.event.event_type;
-        let fails =
-            |fault: &&InjectedFault| fault.projection == self.projection.name && fault.event_type == *event_type;
+        let fails = |fault: &&InjectedFault| {
+            fault.projection == self.projection.name && fault.event_type == *event_type
+        };
         if self.fault.filter(fails).is_some() {
             return Err(FoldError::InjectedFault(event_type.clone()));
         }

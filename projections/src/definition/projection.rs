@@ -13,7 +13,8 @@ pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
 /// The result of an event, given the row before it (or the stream's memory).
 pub type Fold<T> = dyn Fn(Option<&Value>, &RecordedEvent<'_>) -> Result<T, FoldError> + Send + Sync;
 /// A row after a change.
-pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
+pub type Merge =
+    dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
 
 /// A read model's definition.
 #[derive(Clone, Copy)]

@@ -34,7 +34,11 @@ impl Projector {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn row_of_many(&self, projection: &Projection, key: &str) -> Result<Option<Row>, TableError> {
+    pub async fn row_of_many(
+        &self,
+        projection: &Projection,
+        key: &str,
+    ) -> Result<Option<Row>, TableError> {
         // Rows with positions are not rows of the read model.
         if stream_of_position(key).is_some() {
             return Ok(None);
@@ -82,7 +86,8 @@ impl Projector {
             if row.take_if(|row| !usable(row)).is_some() {
                 continue;
             }
-            let Folded { row: next, failed } = fold_row(context, fold, stream, row.as_ref(), &page.commits);
+            let Folded { row: next, failed } =
+                fold_row(context, fold, stream, row.as_ref(), &page.commits);
             match (next, failed) {
                 (Some(next), _) if next.version >= at_least => {
                     return Ok(Some(next).filter(|row| row.data().is_some()));

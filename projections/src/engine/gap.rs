@@ -36,21 +36,38 @@ pub(crate) async fn missing_commits(
     }
     page.commits.truncate(at.linked(&page.commits));
     if page.commits.is_empty() {
-        return Err(ProjectError::Diverged { version: at.version, divergence: Divergence::OtherChain });
+        return Err(ProjectError::Diverged {
+            version: at.version,
+            divergence: Divergence::OtherChain,
+        });
     }
     Ok(page.commits)
 }
 
 /// Checks commits that are applied already. If the notification has another commit at the
 /// position, the store decides: the notification may be older than a restored table.
-pub(crate) async fn confirm(store: &EventStore, notified: &NotifiedStream, at: Position) -> Result<(), ProjectError> {
-    if at.is_contradicted(&notified.commits) { check_position(store, &notified.stream, at).await } else { Ok(()) }
+pub(crate) async fn confirm(
+    store: &EventStore,
+    notified: &NotifiedStream,
+    at: Position,
+) -> Result<(), ProjectError> {
+    if at.is_contradicted(&notified.commits) {
+        check_position(store, &notified.stream, at).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Fails if the position is not part of the stream.
-pub(crate) async fn check_position(store: &EventStore, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
+pub(crate) async fn check_position(
+    store: &EventStore,
+    stream: &StreamId,
+    at: Position,
+) -> Result<(), ProjectError> {
     let divergence = divergence(store, stream, at).await?;
-    divergence.map_or(Ok(()), |divergence| Err(ProjectError::Diverged { version: at.version, divergence }))
+    divergence.map_or(Ok(()), |divergence| {
+        Err(ProjectError::Diverged { version: at.version, divergence })
+    })
 }
 
 /// How the position differs from the stream, by one read of the store; none if it is part of it.

@@ -45,10 +45,16 @@ impl Heartbeat {
         if !self.is_due() {
             return Ok(());
         }
-        let unwritable = |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
+        let unwritable =
+            |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(HeartbeatRow { newest }).map_err(unwritable)?;
         // Unconditional: another process may overwrite it, and the next write comes in seconds.
-        let row = Row { key: self.key.clone(), version: 1, hash: None, content: RowData { data, listing: None } };
+        let row = Row {
+            key: self.key.clone(),
+            version: 1,
+            hash: None,
+            content: RowData { data, listing: None },
+        };
         self.read_models.overwrite(&row).await
     }
 

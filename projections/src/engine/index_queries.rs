@@ -55,11 +55,12 @@ impl Projector {
         let mut number = self.registry.last_known(&PROJECTION).active;
         for _ in 0..2 {
             // Boxed: the nested futures exceed the compiler's recursion limit.
-            let lookup = Box::pin(self.audit_index.recorded(number, mark, command, &mut usage)).await?;
+            let lookup =
+                Box::pin(self.audit_index.recorded(number, mark, command, &mut usage)).await?;
             count_request(&mut usage);
             let now: Generations = self.registry.refreshed(&PROJECTION).await?;
-            let answers =
-                now.written().contains(&number) && (lookup != IndexLookup::NotIndexed || number == now.active);
+            let answers = now.written().contains(&number)
+                && (lookup != IndexLookup::NotIndexed || number == now.active);
             if answers {
                 return Ok(IndexAnswer { lookup, usage });
             }

@@ -56,7 +56,11 @@ type Failures = Vec<(StreamId, ProjectError)>;
 impl MultiStream<'_> {
     /// Projects every stream up to its notified version, in transactions that fit. Each pass takes
     /// a page of each stream, so that a long gap of one stream does not delay the others.
-    pub(crate) async fn project(&self, mut notified: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
+    pub(crate) async fn project(
+        &self,
+        mut notified: Vec<NotifiedStream>,
+        limit: TimeLimit,
+    ) -> Failures {
         let mut failures = Failures::new();
         let (mut first, mut conflicts) = (true, 0);
         while conflicts < MAX_ATTEMPTS {
@@ -72,8 +76,9 @@ impl MultiStream<'_> {
             // A pass that finished a stream is progress, not a failed attempt.
             conflicts = if pass.left.len() < notified.len() { 0 } else { conflicts };
             if !first && !pass.conflicted && limit.is_over() {
-                let out_of_time =
-                    |(notified, reached): (NotifiedStream, u64)| (notified.stream, ProjectError::OutOfTime { reached });
+                let out_of_time = |(notified, reached): (NotifiedStream, u64)| {
+                    (notified.stream, ProjectError::OutOfTime { reached })
+                };
                 failures.extend(pass.left.into_iter().map(out_of_time));
                 return failures;
             }
@@ -87,12 +92,18 @@ impl MultiStream<'_> {
                 conflicts += 1;
             }
         }
-        failures.extend(notified.into_iter().map(|notified| (notified.stream, ProjectError::Contention)));
+        failures.extend(
+            notified.into_iter().map(|notified| (notified.stream, ProjectError::Contention)),
+        );
         failures
     }
 
     /// An unreadable row then fails only the streams that need it.
-    async fn project_one_by_one(&self, notified: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
+    async fn project_one_by_one(
+        &self,
+        notified: Vec<NotifiedStream>,
+        limit: TimeLimit,
+    ) -> Failures {
         let mut failures = Failures::new();
         for notified in notified {
             failures.extend(Box::pin(self.project(vec![notified], limit)).await);
@@ -100,7 +111,12 @@ impl MultiStream<'_> {
         failures
     }
 
-    async fn pass(&self, notified: &[NotifiedStream], first: bool, limit: TimeLimit) -> Result<PassResult, TableError> {
+    async fn pass(
+        &self,
+        notified: &[NotifiedStream],
+        first: bool,
+        limit: TimeLimit,
+    ) -> Result<PassResult, TableError> {
         let positions = self.positions(notified, first).await?;
         let (mut pass, mut changes) = (PassResult::default(), Vec::new());
         for notified in notified {
@@ -113,7 +129,9 @@ impl MultiStream<'_> {
             }
             match self.fold_stream(notified, position, at, limit).await {
                 // A newer program may have applied the first event: the position was not read yet.
-                Ok(changed) if first && changed.applies_nothing() => pass.left.push((notified.clone(), 0)),
+                Ok(changed) if first && changed.applies_nothing() => {
+                    pass.left.push((notified.clone(), 0))
+                }
                 Ok(changed) => changes.push((notified, changed)),
                 Err(error) => pass.failures.push((notified.stream.clone(), error)),
             }
@@ -131,9 +149,14 @@ impl MultiStream<'_> {
 
     /// The positions. A stream that begins with the notification probably has none. If it has one,
     /// the write conflicts, and the next pass reads it.
-    async fn positions(&self, notified: &[NotifiedStream], first: bool) -> Result<HashMap<String, Row>, TableError> {
+    async fn positions(
+        &self,
+        notified: &[NotifiedStream],
+        first: bool,
+    ) -> Result<HashMap<String, Row>, TableError> {
         let likely = notified.iter().filter(|notified| !(first && notified.begins_the_stream()));
-        let keys: Vec<String> = likely.map(|notified| self.position_key(&notified.stream)).collect();
+        let keys: Vec<String> =
+            likely.map(|notified| self.position_key(&notified.stream)).collect();
         self.read_models.get_all(&keys).await
     }
 
@@ -149,7 +172,8 @@ impl MultiStream<'_> {
         let commits = missing_commits(self.store, notified, at, limit).await?;
         let mut memory = position.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
-        for (position, event) in recorded_events(stream, &commits).filter(|(position, _)| position.version > at.version)
+        for (position, event) in
+            recorded_events(stream, &commits).filter(|(position, _)| position.version > at.version)
         {
             match self.context.apply(&event, |event| (self.fold)(memory.as_ref(), event)) {
                 Ok(Some(delta)) => {
@@ -165,12 +189,16 @@ impl MultiStream<'_> {
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
         let row = Row::at(self.context.generation, &position_name(stream), last, content);
-        let position = ConditionalWrite { row, expected: position.map(|position| position.version) };
+        let position =
+            ConditionalWrite { row, expected: position.map(|position| position.version) };
         Ok(StreamChanges { position, changes, failed })
     }
 
     /// Writes changed rows and positions together.
-    async fn write(&self, group: &[(&NotifiedStream, StreamChanges)]) -> Result<Written, TableError> {
+    async fn write(
+        &self,
+        group: &[(&NotifiedStream, StreamChanges)],
+    ) -> Result<Written, TableError> {
         let generation = self.context.generation;
         let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
         for change in group.iter().flat_map(|(_, changed)| &changed.changes) {
@@ -182,7 +210,8 @@ impl MultiStream<'_> {
             .iter()
             .map(|(_, changed)| &changed.position)
             .filter(|position| Some(position.row.version) != position.expected);
-        let mut writes: Vec<ConditionalWrite> = moved.filter(|position| position.row.version > 0).cloned().collect();
+        let mut writes: Vec<ConditionalWrite> =
+            moved.filter(|position| position.row.version > 0).cloned().collect();
         for (name, changes) in changes {
             let stored = rows.get(&generation.key(name));
             let row = self.merge_all(name, stored, &changes)?;
@@ -191,12 +220,18 @@ impl MultiStream<'_> {
         if writes.is_empty() { Ok(Written::Yes) } else { self.read_models.put_all(&writes).await }
     }
 
-    fn merge_all(&self, name: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
+    fn merge_all(
+        &self,
+        name: &str,
+        row: Option<&Row>,
+        changes: &[&Change],
+    ) -> Result<Row, UnreadableRow> {
         let generation = self.context.generation;
         let mut content = row.map(|row| row.content.clone());
         for change in changes {
             let merged = (self.merge)(content.as_ref().map(|content| &content.data), change);
-            let unreadable = |error| UnreadableRow { key: generation.key(name), source: Some(Arc::new(error)) };
+            let unreadable =
+                |error| UnreadableRow { key: generation.key(name), source: Some(Arc::new(error)) };
             content = Some(merged.map_err(unreadable)?);
         }
         let content = content.unwrap_or(RowData { data: Value::Null, listing: None });
@@ -212,7 +247,9 @@ impl PassResult {
         for (notified, changed) in group {
             match changed.failed {
                 Some(error) if !conflicted => self.failures.push((notified.stream.clone(), error)),
-                _ if conflicted => self.left.push((notified.clone(), changed.position.expected.unwrap_or(0))),
+                _ if conflicted => {
+                    self.left.push((notified.clone(), changed.position.expected.unwrap_or(0)))
+                }
                 _ if changed.position.row.version < notified.version => {
                     self.left.push((notified.clone(), changed.position.row.version))
                 }
@@ -223,11 +260,14 @@ impl PassResult {
 }
 
 /// Groups that fit into a transaction: one position for each stream, one row for each changed key.
-fn group_by_transaction(changes: Vec<(&NotifiedStream, StreamChanges)>) -> Vec<Vec<(&NotifiedStream, StreamChanges)>> {
+fn group_by_transaction(
+    changes: Vec<(&NotifiedStream, StreamChanges)>,
+) -> Vec<Vec<(&NotifiedStream, StreamChanges)>> {
     let mut groups: Vec<Vec<(&NotifiedStream, StreamChanges)>> = Vec::new();
     let mut rows: BTreeSet<String> = BTreeSet::new();
     for entry in changes {
-        let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
+        let changed: BTreeSet<String> =
+            entry.1.changes.iter().map(|change| change.row.clone()).collect();
         let positions = groups.last().map_or(MAX_ITEMS, Vec::len);
         if positions + 1 + rows.union(&changed).count() > MAX_ITEMS {
             groups.push(Vec::new());
@@ -242,9 +282,16 @@ fn group_by_transaction(changes: Vec<(&NotifiedStream, StreamChanges)>) -> Vec<V
 }
 
 /// The table failed: so does every stream that has not failed yet.
-fn fail_rest(error: &TableError, notified: Vec<NotifiedStream>, mut failures: Failures) -> Failures {
+fn fail_rest(
+    error: &TableError,
+    notified: Vec<NotifiedStream>,
+    mut failures: Failures,
+) -> Failures {
     let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
-    let left = notified.into_iter().map(|notified| notified.stream).filter(|stream| !known.contains(stream));
+    let left = notified
+        .into_iter()
+        .map(|notified| notified.stream)
+        .filter(|stream| !known.contains(stream));
     failures.extend(left.map(|stream| (stream, error.clone().into())));
     failures
 }

@@ -61,10 +61,14 @@ pub(crate) fn recorded_events<'a>(
 /// Joins the notifications of each followed stream, its commits in order. Drops other streams.
 pub(crate) fn join(notifications: Vec<Notification>, follows: Follows) -> Vec<NotifiedStream> {
     let mut joined: BTreeMap<StreamId, NotifiedStream> = BTreeMap::new();
-    let followed = notifications.into_iter().filter(|notification| follows.includes(&notification.stream));
+    let followed =
+        notifications.into_iter().filter(|notification| follows.includes(&notification.stream));
     for Notification { stream, version, batch } in followed {
-        let entry =
-            joined.entry(stream.clone()).or_insert_with(|| NotifiedStream { stream, version: 0, commits: Vec::new() });
+        let entry = joined.entry(stream.clone()).or_insert_with(|| NotifiedStream {
+            stream,
+            version: 0,
+            commits: Vec::new(),
+        });
         entry.version = entry.version.max(version);
         entry.commits.extend(batch.map(|batch| batch.commits).unwrap_or_default());
     }

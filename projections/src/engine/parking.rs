@@ -84,7 +84,13 @@ impl Projector {
         version: Option<u64>,
         error: &(dyn Error + Send + Sync),
     ) -> Result<(), TableError> {
-        let parked = Parked { stream: stream.clone(), generation, version, error: chain(error), parked_at: now() };
+        let parked = Parked {
+            stream: stream.clone(),
+            generation,
+            version,
+            error: chain(error),
+            parked_at: now(),
+        };
         let rank = parked.rank();
         let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(&parked).map_err(unwritable)?;
@@ -130,7 +136,8 @@ impl Projector {
         limit: u32,
         cursor: Option<&ListCursor>,
     ) -> Result<ParkedPage, TableError> {
-        let page = self.read_models.list(projection.generation(generation), LIST, limit, cursor).await?;
+        let page =
+            self.read_models.list(projection.generation(generation), LIST, limit, cursor).await?;
         let streams = page.rows.iter().map(Row::read).collect::<Result<_, _>>()?;
         Ok(ParkedPage { streams, next: page.next })
     }
@@ -224,9 +231,17 @@ impl Projector {
         parked: &Parked,
         limit: TimeLimit,
     ) -> Result<u64, ProjectError> {
-        self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
+        self.registry
+            .recent(projection)
+            .await
+            .map_err(ProjectError::from)?
+            .admit(projection, parked.generation)?;
         let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
-        let head_notified = vec![Notification { stream: parked.stream.clone(), version: head.version(), batch: None }];
+        let head_notified = vec![Notification {
+            stream: parked.stream.clone(),
+            version: head.version(),
+            batch: None,
+        }];
         let notified = join(head_notified, projection.follows);
         let failed = self.project_into(projection, parked.generation, notified, limit).await;
         if let Some((_, error)) = failed.into_iter().next() {
@@ -238,7 +253,11 @@ impl Projector {
 
     /// Checks that the position is part of the stream: without missing commits nothing was compared
     /// yet.
-    async fn check_reached(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
+    async fn check_reached(
+        &self,
+        projection: &Projection,
+        parked: &Parked,
+    ) -> Result<(), ProjectError> {
         let Some(name) = projection.position_name_of(&parked.stream) else { return Ok(()) };
         let key = projection.generation(parked.generation).key(&name);
         let reached = self.read_models.positions(std::slice::from_ref(&key)).await?;
@@ -265,19 +284,28 @@ impl Projector {
     }
 
     /// Removes rows of parked streams that have continued without being resumed.
-    pub(crate) async fn forget_outdated(&self, projection: &Projection, generation: u32) -> Result<(), TableError> {
+    pub(crate) async fn forget_outdated(
+        &self,
+        projection: &Projection,
+        generation: u32,
+    ) -> Result<(), TableError> {
         if !projection.is_read_model() {
             // A process has no rows to compare with.
             return Ok(());
         }
         let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
         let key = |parked: &Parked| {
-            Some(projection.generation(generation).key(&projection.position_name_of(&parked.stream)?))
+            Some(
+                projection
+                    .generation(generation)
+                    .key(&projection.position_name_of(&parked.stream)?),
+            )
         };
         let keys: Vec<String> = page.streams.iter().filter_map(key).collect();
         let reached = self.read_models.positions(&keys).await?;
         for parked in page.streams {
-            let reached = key(&parked).and_then(|key| reached.get(&key)).map(|reached| reached.version);
+            let reached =
+                key(&parked).and_then(|key| reached.get(&key)).map(|reached| reached.version);
             if reached.zip(parked.version).is_some_and(|(reached, version)| reached >= version) {
                 self.unpark(projection, &parked).await?;
             }

@@ -69,8 +69,13 @@ impl ProjectError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
-            Self::Diverged { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
-            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
+            Self::Diverged { .. }
+            | Self::OtherShape(_)
+            | Self::Table(TableError::Unreadable(_)) => true,
+            Self::Read(ReadError::Store(_))
+            | Self::Table(_)
+            | Self::OutOfTime { .. }
+            | Self::Contention => false,
         }
     }
 
@@ -82,7 +87,10 @@ impl ProjectError {
             Self::Read(ReadError::Corrupt(corrupt)) => Some(corrupt.version),
             // No version: the whole row is unreliable.
             Self::Diverged { .. } | Self::OtherShape(_) => None,
-            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
+            Self::Read(ReadError::Store(_))
+            | Self::Table(_)
+            | Self::OutOfTime { .. }
+            | Self::Contention => None,
         }
     }
 }

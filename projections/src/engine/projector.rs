@@ -63,13 +63,26 @@ impl Projector {
     pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
         let registry = Registry::new(read_models.clone());
         let transactions = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
-        Self { store, read_models, audit_index, registry, fault: None, resume_time: RESUME_TIME, transactions }
+        Self {
+            store,
+            read_models,
+            audit_index,
+            registry,
+            fault: None,
+            resume_time: RESUME_TIME,
+            transactions,
+        }
     }
 
     /// The same, but one projection fails on events of one type: to test what happens then.
     #[must_use]
-    pub fn with_fault(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
-        self.fault = Some(InjectedFault { projection: projection.into(), event_type: event_type.into() });
+    pub fn with_fault(
+        mut self,
+        projection: impl Into<String>,
+        event_type: impl Into<String>,
+    ) -> Self {
+        self.fault =
+            Some(InjectedFault { projection: projection.into(), event_type: event_type.into() });
         self
     }
 
@@ -142,14 +155,22 @@ impl Projector {
         let Some((active, others)) = numbers.split_last() else { return Vec::new() };
         let (mut failures, mut left) = (Vec::new(), vec![(*active, notified.to_vec())]);
         for number in others {
-            let failed = self.project_into(projection, *number, notified.to_vec(), limit.without_gaps()).await;
-            let (gaps, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_out_of_time());
+            let failed = self
+                .project_into(projection, *number, notified.to_vec(), limit.without_gaps())
+                .await;
+            let (gaps, failed): (Vec<_>, Vec<_>) =
+                failed.into_iter().partition(|(_, error)| error.is_out_of_time());
             failures.extend(failed_in(*number, failed));
-            let has_gap = |notified: &&NotifiedStream| gaps.iter().any(|(stream, _)| *stream == notified.stream);
+            let has_gap = |notified: &&NotifiedStream| {
+                gaps.iter().any(|(stream, _)| *stream == notified.stream)
+            };
             left.push((*number, notified.iter().filter(has_gap).cloned().collect()));
         }
         for (number, notified) in left {
-            failures.extend(failed_in(number, self.project_into(projection, number, notified, limit).await));
+            failures.extend(failed_in(
+                number,
+                self.project_into(projection, number, notified, limit).await,
+            ));
         }
         failures
     }
@@ -168,7 +189,8 @@ impl Projector {
             Kind::SingleStream { fold } => {
                 let rows = SingleStream { store, read_models, context, fold };
                 let likely = notified.iter().filter(|notified| !notified.begins_the_stream());
-                let prefetched = read_models.prefetch(likely.map(|it| rows.key(&it.stream)).collect()).await;
+                let prefetched =
+                    read_models.prefetch(likely.map(|it| rows.key(&it.stream)).collect()).await;
                 let work = notified.into_iter().map(|notified| {
                     let row = prefetched.of(&rows.key(&notified.stream));
                     async move { (rows.project(&notified, row, limit).await, notified.stream) }
@@ -178,12 +200,16 @@ impl Projector {
             Kind::MultiStream { fold, merge } => {
                 // The semaphore is never closed, so this always succeeds.
                 let _permit = self.transactions.acquire().await;
-                MultiStream { store, read_models, context, fold, merge }.project(notified, limit).await
+                MultiStream { store, read_models, context, fold, merge }
+                    .project(notified, limit)
+                    .await
             }
             Kind::CommitIndex => {
                 let work = notified.into_iter().map(|notified| async move {
                     let index = &self.audit_index;
-                    let entered = commit_index::enter(index, store, context.generation, &notified, limit).await;
+                    let entered =
+                        commit_index::enter(index, store, context.generation, &notified, limit)
+                            .await;
                     (entered, notified.stream)
                 });
                 failures_of(work).await
@@ -193,7 +219,11 @@ impl Projector {
         }
     }
 
-    pub(crate) fn context<'a>(&'a self, projection: &'a Projection, generation: Generation) -> FoldContext<'a> {
+    pub(crate) fn context<'a>(
+        &'a self,
+        projection: &'a Projection,
+        generation: Generation,
+    ) -> FoldContext<'a> {
         FoldContext { projection, generation, fault: self.fault.as_ref() }
     }
 
@@ -243,24 +273,44 @@ where
     W: Future<Output = (Result<(), ProjectError>, StreamId)>,
 {
     let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
-    done.filter_map(async |(result, stream)| result.err().map(|error| (stream, error))).collect().await
+    done.filter_map(async |(result, stream)| result.err().map(|error| (stream, error)))
+        .collect()
+        .await
 }
 
-fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Iterator<Item = Failed> {
-    failed.into_iter().map(move |(stream, error)| Failed { stream, generation: Some(generation), error })
+fn failed_in(
+    generation: u32,
+    failed: Vec<(StreamId, ProjectError)>,
+) -> impl Iterator<Item = Failed> {
+    failed.into_iter().map(move |(stream, error)| Failed {
+        stream,
+        generation: Some(generation),
+        error,
+    })
 }
 
 /// All streams, if only a program of another shape can write the active generation.
-fn failed_by_shape(projection: &Projection, generations: &Generations, notified: Vec<NotifiedStream>) -> Vec<Failed> {
+fn failed_by_shape(
+    projection: &Projection,
+    generations: &Generations,
+    notified: Vec<NotifiedStream>,
+) -> Vec<Failed> {
     let Err(error) = generations.serve(projection) else { return Vec::new() };
     let generation = Some(error.generation);
-    let failed = |notified: NotifiedStream| Failed { stream: notified.stream, generation, error: error.clone().into() };
+    let failed = |notified: NotifiedStream| Failed {
+        stream: notified.stream,
+        generation,
+        error: error.clone().into(),
+    };
     notified.into_iter().map(failed).collect()
 }
 
 /// The generations could not be read.
 fn all_failed(notified: Vec<NotifiedStream>, error: &TableError) -> Vec<Failed> {
-    let failed =
-        |notified: NotifiedStream| Failed { stream: notified.stream, generation: None, error: error.clone().into() };
+    let failed = |notified: NotifiedStream| Failed {
+        stream: notified.stream,
+        generation: None,
+        error: error.clone().into(),
+    };
     notified.into_iter().map(failed).collect()
 }

@@ -56,7 +56,8 @@ impl SingleStream<'_> {
                 return Err(ProjectError::OutOfTime { reached: at.version });
             }
             let commits = missing_commits(self.store, notified, at, limit).await?;
-            let Folded { row: next, failed } = fold_row(self.context, self.fold, stream, row.as_ref(), &commits);
+            let Folded { row: next, failed } =
+                fold_row(self.context, self.fold, stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = ConditionalWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
@@ -77,7 +78,9 @@ impl SingleStream<'_> {
             }
             match failed {
                 // A newer program may have applied the event.
-                Some(_) if unread && row.is_none() => (row, unread) = (self.read(stream).await?, false),
+                Some(_) if unread && row.is_none() => {
+                    (row, unread) = (self.read(stream).await?, false)
+                }
                 Some(error) => return Err(error),
                 None => {}
             }
@@ -107,10 +110,13 @@ pub(crate) fn fold_row(
     commits: &[Commit],
 ) -> Folded {
     let applied = row.map_or(0, |row| row.version);
-    let mut content =
-        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(context.generation));
+    let mut content = row.map_or(RowData { data: Value::Null, listing: None }, |row| {
+        row.content_in(context.generation)
+    });
     let (mut reached, mut failed) = (None, None);
-    for (position, event) in recorded_events(stream, commits).filter(|(position, _)| position.version > applied) {
+    for (position, event) in
+        recorded_events(stream, commits).filter(|(position, _)| position.version > applied)
+    {
         let data = Some(&content.data).filter(|data| !data.is_null());
         match context.apply(&event, |event| fold(data, event)) {
             Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
@@ -120,6 +126,7 @@ pub(crate) fn fold_row(
             }
         }
     }
-    let moved = reached.map(|position| Row::at(context.generation, stream.as_str(), position, content));
+    let moved =
+        reached.map(|position| Row::at(context.generation, stream.as_str(), position, content));
     Folded { row: moved, failed }
 }

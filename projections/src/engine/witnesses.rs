@@ -23,16 +23,22 @@ impl Projector {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn witnesses(&self, stream: &StreamId, consumers: &[Projection]) -> Result<Vec<Witness>, TableError> {
+    pub async fn witnesses(
+        &self,
+        stream: &StreamId,
+        consumers: &[Projection],
+    ) -> Result<Vec<Witness>, TableError> {
         let mut names = HashMap::new();
-        for projection in consumers.iter().filter(|projection| projection.follows.includes(stream)) {
+        for projection in consumers.iter().filter(|projection| projection.follows.includes(stream))
+        {
             if let Some(row) = projection.position_name_of(stream) {
                 names.insert(self.active(projection).await?.key(&row), projection.name);
             }
         }
         let keys: Vec<String> = names.keys().cloned().collect();
         let positions = self.read_models.positions(&keys).await?;
-        let seen = positions.iter().filter_map(|(key, position)| Some(witness(names.get(key)?, position)));
+        let seen =
+            positions.iter().filter_map(|(key, position)| Some(witness(names.get(key)?, position)));
         Ok(seen.collect())
     }
 
@@ -64,7 +70,8 @@ impl Projector {
         }
         let mut behind = None;
         loop {
-            let (rows, next) = self.read_models.scan_positions(EVERYTHING, behind.as_deref()).await?;
+            let (rows, next) =
+                self.read_models.scan_positions(EVERYTHING, behind.as_deref()).await?;
             items += rows.len();
             on_page(items);
             for (key, position) in rows {
@@ -104,7 +111,11 @@ mod tests {
     fn the_witness_with_the_highest_version_remains() {
         let (mut all, stream) = (Witnesses::new(), StreamId::new("order-1").unwrap());
         for version in [2, 5, 3] {
-            keep_highest(&mut all, stream.clone(), Witness { name: version.to_string(), version, hash: Vec::new() });
+            keep_highest(
+                &mut all,
+                stream.clone(),
+                Witness { name: version.to_string(), version, hash: Vec::new() },
+            );
         }
         assert_eq!(all.get(&stream).map(|seen| seen.version), Some(5));
     }

@@ -90,7 +90,9 @@ impl Generations {
     /// The shapes of the generations. One without a shape gets this program's.
     pub(crate) fn shapes_now(&self, projection: &Projection) -> BTreeMap<u32, String> {
         let numbers = self.other.map(|other| other.number).into_iter().chain([self.active]);
-        let shape = |number| self.shapes.get(&number).cloned().unwrap_or_else(|| projection.shape.to_owned());
+        let shape = |number| {
+            self.shapes.get(&number).cloned().unwrap_or_else(|| projection.shape.to_owned())
+        };
         numbers.map(|number| (number, shape(number))).collect()
     }
 
@@ -108,7 +110,9 @@ impl Generations {
     /// another program must apply the events.
     pub(crate) fn serve(&self, projection: &Projection) -> Result<(), OtherShape> {
         let built = |other: &OtherGeneration| match other.state {
-            GenerationState::Building | GenerationState::Complete | GenerationState::Incomplete => true,
+            GenerationState::Building | GenerationState::Complete | GenerationState::Incomplete => {
+                true
+            }
             GenerationState::Previous | GenerationState::Removing => false,
         };
         let next = self.other.filter(|other| built(other) && self.fits(projection, other.number));
@@ -117,16 +121,26 @@ impl Generations {
 
     /// Checks that the program may write the generation.
     pub(crate) fn admit(&self, projection: &Projection, number: u32) -> Result<(), OtherShape> {
-        match self.shapes.get(&number).filter(|shape| *shape != projection.shape && projection.is_read_model()) {
+        match self
+            .shapes
+            .get(&number)
+            .filter(|shape| *shape != projection.shape && projection.is_read_model())
+        {
             None => Ok(()),
-            Some(stored) => Err(OtherShape { generation: number, stored: stored.clone(), program: projection.shape }),
+            Some(stored) => Err(OtherShape {
+                generation: number,
+                stored: stored.clone(),
+                program: projection.shape,
+            }),
         }
     }
 }
 
 /// The program writes rows of another shape than the generation has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("generation {generation} has shape {stored}, this program has {program}: rebuild with the newer program")]
+#[error(
+    "generation {generation} has shape {stored}, this program has {program}: rebuild with the newer program"
+)]
 pub struct OtherShape {
     /// The generation.
     pub generation: u32,

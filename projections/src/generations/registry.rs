@@ -41,8 +41,11 @@ impl Registry {
 
     /// The generations, at most a second old.
     pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(projection.name).cloned();
-        if let Some((_, generations)) = cached.filter(|(since, _)| since.elapsed() < self.cache_time) {
+        let cached =
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(projection.name).cloned();
+        if let Some((_, generations)) =
+            cached.filter(|(since, _)| since.elapsed() < self.cache_time)
+        {
             return Ok(generations);
         }
         self.refreshed(projection).await
@@ -55,7 +58,10 @@ impl Registry {
     }
 
     /// Reads the generations, and caches them for a second.
-    pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
+    pub(crate) async fn refreshed(
+        &self,
+        projection: &Projection,
+    ) -> Result<Generations, TableError> {
         // The time before the read, so that the age is never underestimated.
         let read_at = Instant::now();
         let VersionedGenerations { generations, .. } = self.read(projection).await?;
@@ -72,7 +78,9 @@ impl Registry {
             return Ok(recent);
         }
         let stored = self.read(projection).await?;
-        if stored.version.is_none() && self.replace(projection, &stored, &stored.generations).await? {
+        if stored.version.is_none()
+            && self.replace(projection, &stored, &stored.generations).await?
+        {
             return self.recent(projection).await;
         }
         self.refreshed(projection).await
@@ -89,7 +97,11 @@ impl Registry {
     }
 
     /// Whether the generation is written, as of at most a second ago.
-    pub(crate) async fn writes(&self, projection: &Projection, number: u32) -> Result<bool, TableError> {
+    pub(crate) async fn writes(
+        &self,
+        projection: &Projection,
+        number: u32,
+    ) -> Result<bool, TableError> {
         if self.recent(projection).await?.written().contains(&number) {
             return Ok(true);
         }
@@ -98,14 +110,18 @@ impl Registry {
     }
 
     /// Reads the generations.
-    pub(crate) async fn read(&self, projection: &Projection) -> Result<VersionedGenerations, TableError> {
+    pub(crate) async fn read(
+        &self,
+        projection: &Projection,
+    ) -> Result<VersionedGenerations, TableError> {
         let Some(row) = self.read_models.get(key(projection), true).await? else {
             return Ok(VersionedGenerations { generations: Generations::default(), version: None });
         };
         let mut generations: Generations = row.read()?;
         if generations.shapes.is_empty() {
             // An older program stored the row, without shapes.
-            let numbers = generations.other.map(|other| other.number).into_iter().chain([generations.active]);
+            let numbers =
+                generations.other.map(|other| other.number).into_iter().chain([generations.active]);
             generations.shapes = numbers.map(|number| (number, projection.first_shape())).collect();
         }
         Ok(VersionedGenerations { generations, version: Some(row.version) })
@@ -120,10 +136,15 @@ impl Registry {
     ) -> Result<bool, TableError> {
         let key = key(projection);
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
-        let next = Generations { change: fastrand::u64(..), shapes: next.shapes_now(projection), ..next.clone() };
+        let next = Generations {
+            change: fastrand::u64(..),
+            shapes: next.shapes_now(projection),
+            ..next.clone()
+        };
         let data = serde_json::to_value(&next).map_err(unwritable)?;
         let version = stored.version.map_or(1, |version| version + 1);
-        let row = Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };
+        let row =
+            Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };
         let write = ConditionalWrite { expected: stored.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {

@@ -60,7 +60,9 @@ impl<E: std::error::Error + 'static> ReactError<E> {
     /// Whether a notification of that version is not handled.
     pub fn concerns(&self, notified: u64) -> bool {
         match self {
-            Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => notified >= *version,
+            Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => {
+                notified >= *version
+            }
             Self::Delivery(ProjectError::Missing { found, .. }) => notified > *found,
             Self::Delivery(ProjectError::OutOfTime { reached }) => notified > *reached,
             Self::Delivery(
@@ -181,7 +183,9 @@ impl Projector {
                 let commits = step(without_handled(missing, at.version));
                 let positions = positions(&commits);
                 let stopped = effect(stream.clone(), commits).await.err();
-                let handled = |position: &&Position| stopped.as_ref().is_none_or(|at| position.version < at.version);
+                let handled = |position: &&Position| {
+                    stopped.as_ref().is_none_or(|at| position.version < at.version)
+                };
                 if let Some(reached) = positions.iter().rfind(handled).copied() {
                     let moved = self.advance_position(consumer, stream, position, reached).await;
                     if !moved.map_err(ProjectError::from)? {
@@ -207,7 +211,11 @@ impl Projector {
         self.read_models.remove(&[position_key(consumer, stream)]).await
     }
 
-    async fn position(&self, consumer: Consumer, stream: &StreamId) -> Result<StoredPosition, TableError> {
+    async fn position(
+        &self,
+        consumer: Consumer,
+        stream: &StreamId,
+    ) -> Result<StoredPosition, TableError> {
         position_of(self.read_models.get(position_key(consumer, stream), true).await?)
     }
 
@@ -222,7 +230,10 @@ impl Projector {
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
         let row = Row::at(only_generation(consumer.name), &position_name(stream), reached, content);
-        let written = self.read_models.put(&ConditionalWrite { row, expected: from.map(|from| from.version) }).await?;
+        let written = self
+            .read_models
+            .put(&ConditionalWrite { row, expected: from.map(|from| from.version) })
+            .await?;
         Ok(matches!(written, Written::Yes))
     }
 }

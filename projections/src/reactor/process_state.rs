@@ -49,7 +49,10 @@ impl ReadAhead {
         let keys = self.ids.iter().zip(self.keys(consumer, most));
         let found = keys.filter_map(|(id, key)| {
             let row = prefetched.of(&key)?;
-            Some((id.clone(), row.map(|row| ProcessState { version: row.version, state: row.content.data })))
+            Some((
+                id.clone(),
+                row.map(|row| ProcessState { version: row.version, state: row.content.data }),
+            ))
         });
         self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
     }
@@ -65,7 +68,10 @@ impl ReadModels {
         consumer: &'static str,
         id: &str,
     ) -> Result<Option<ProcessState<T>>, TableError> {
-        let Some(row) = self.get(only_generation(consumer).key(&state_name(id)), true).await? else { return Ok(None) };
+        let Some(row) = self.get(only_generation(consumer).key(&state_name(id)), true).await?
+        else {
+            return Ok(None);
+        };
         Ok(Some(ProcessState { version: row.version, state: row.read()? }))
     }
 
@@ -85,7 +91,12 @@ impl ReadModels {
         let key = only_generation(consumer).key(&state_name(id));
         let data = serde_json::to_value(state)
             .map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
-        let row = Row { key, version: seen.unwrap_or(0) + 1, hash: None, content: RowData { data, listing: None } };
+        let row = Row {
+            key,
+            version: seen.unwrap_or(0) + 1,
+            hash: None,
+            content: RowData { data, listing: None },
+        };
         let written = self.put(&ConditionalWrite { row, expected: seen }).await?;
         Ok(matches!(written, Written::Yes))
     }

@@ -72,7 +72,9 @@ impl Projector {
         let mut tally = Tally::default();
         for number in generations {
             let generation = projection.generation(*number);
-            let position = |(key, at): &(String, Position)| Some((projection.stream_of(generation.name(key)?)?, *at));
+            let position = |(key, at): &(String, Position)| {
+                Some((projection.stream_of(generation.name(key)?)?, *at))
+            };
             let positions: Vec<(StreamId, Position)> = rows.iter().filter_map(position).collect();
             tally = tally.plus(&self.gone(projection, *number, positions).await?.tally);
         }
@@ -88,13 +90,17 @@ impl Projector {
         let streams: Vec<StreamId> = positions.iter().map(|(stream, _)| stream.clone()).collect();
         let begun = self.store.existing_streams(&streams).await?.names;
         // The cheap read is eventually consistent: it may miss a new stream.
-        let doubtful = positions.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
+        let doubtful =
+            positions.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
         let found = self.compare(doubtful).await?;
         self.park_diverged(projection, generation, found).await
     }
 
     /// Compares positions with the store. A corrupt stream is skipped: the scan counts it.
-    async fn compare(&self, positions: Vec<(StreamId, Position)>) -> Result<Vec<DivergedStream>, RebuildError> {
+    async fn compare(
+        &self,
+        positions: Vec<(StreamId, Position)>,
+    ) -> Result<Vec<DivergedStream>, RebuildError> {
         let compared = positions.into_iter().map(|(stream, at)| async move {
             match divergence(&self.store, &stream, at).await {
                 Err(ReadError::Corrupt(_)) => Ok(None),

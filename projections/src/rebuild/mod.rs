@@ -130,8 +130,15 @@ impl RebuildError {
         match self {
             Self::Busy { .. } | Self::Kept { .. } | Self::NothingRuns | Self::NoOther => true,
             Self::NotComplete { .. } | Self::NotBuilt { .. } | Self::NothingToRollBackTo => true,
-            Self::Active { .. } | Self::NoGeneration { .. } | Self::NoReadModel { .. } | Self::OtherShape(_) => true,
-            Self::Contention | Self::Project { .. } | Self::Queue(_) | Self::Read(_) | Self::Table(_) => false,
+            Self::Active { .. }
+            | Self::NoGeneration { .. }
+            | Self::NoReadModel { .. }
+            | Self::OtherShape(_) => true,
+            Self::Contention
+            | Self::Project { .. }
+            | Self::Queue(_)
+            | Self::Read(_)
+            | Self::Table(_) => false,
         }
     }
 }
@@ -166,7 +173,11 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then
     /// [`resume_job`](Self::resume_job) calls for it.
-    pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn rebuild(
+        &self,
+        projection: &Projection,
+        segments: u32,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         if !projection.is_read_model() {
             return Err(RebuildError::NoReadModel { name: projection.name });
         }
@@ -179,7 +190,11 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then
     /// [`resume_job`](Self::resume_job) calls for it.
-    pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn reconcile(
+        &self,
+        projection: &Projection,
+        segments: u32,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| {
             generations.admit(projection, generations.active)?;
             generations.reconcile(segments, now)
@@ -201,7 +216,10 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then
     /// [`resume_job`](Self::resume_job) calls for it.
-    pub async fn resume_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn resume_job(
+        &self,
+        projection: &Projection,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, _| generations.resume()).await
     }
 
@@ -210,7 +228,10 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then
     /// [`resume_job`](Self::resume_job) calls for it.
-    pub async fn cancel_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn cancel_job(
+        &self,
+        projection: &Projection,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::cancel).await
     }
 
@@ -234,7 +255,10 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then
     /// [`resume_job`](Self::resume_job) calls for it.
-    pub async fn rollback(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn rollback(
+        &self,
+        projection: &Projection,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::rollback).await
     }
 

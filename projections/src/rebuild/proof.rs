@@ -53,7 +53,11 @@ impl ScannedStream {
     }
 
     pub(super) fn notified(&self) -> NotifiedStream {
-        NotifiedStream { stream: self.stream.clone(), version: self.last_version(), commits: self.commits.clone() }
+        NotifiedStream {
+            stream: self.stream.clone(),
+            version: self.last_version(),
+            commits: self.commits.clone(),
+        }
     }
 }
 
@@ -62,8 +66,13 @@ pub(super) fn by_stream(projection: &Projection, page: ScanPage) -> (Vec<Scanned
     let mut tally = Tally { batches: count(page.batches.len()), ..Tally::default() };
     let mut scanned: BTreeMap<StreamId, ScannedStream> = BTreeMap::new();
     let entry = |stream: StreamId| ScannedStream { stream, commits: Vec::new(), corrupt_at: 0 };
-    for batch in page.batches.into_iter().filter(|batch| projection.follows.includes(&batch.stream)) {
-        scanned.entry(batch.stream.clone()).or_insert_with(|| entry(batch.stream)).commits.extend(batch.commits);
+    for batch in page.batches.into_iter().filter(|batch| projection.follows.includes(&batch.stream))
+    {
+        scanned
+            .entry(batch.stream.clone())
+            .or_insert_with(|| entry(batch.stream))
+            .commits
+            .extend(batch.commits);
     }
     for corrupt in page.damaged {
         match StreamId::new(corrupt.stream.as_str()) {
@@ -75,7 +84,11 @@ pub(super) fn by_stream(projection: &Projection, page: ScanPage) -> (Vec<Scanned
             // An item without a readable stream name may belong to any stream.
             Err(_) => {}
         }
-        tally = tally.plus(&Tally { damaged: 1, damages: vec![corrupt.to_string()], ..Tally::default() });
+        tally = tally.plus(&Tally {
+            damaged: 1,
+            damages: vec![corrupt.to_string()],
+            ..Tally::default()
+        });
     }
     let mut scanned: Vec<ScannedStream> = scanned.into_values().collect();
     for scanned in &mut scanned {
@@ -123,7 +136,9 @@ impl Projector {
             if !self.registry.writes(projection, generation).await? {
                 break;
             }
-            for (stream, error) in self.project_into(projection, generation, chunk.to_vec(), TimeLimit::NONE).await {
+            for (stream, error) in
+                self.project_into(projection, generation, chunk.to_vec(), TimeLimit::NONE).await
+            {
                 if !error.is_permanent() {
                     return Err(RebuildError::Project { stream, source: error });
                 }
@@ -170,15 +185,26 @@ impl Projector {
                 }
             }
             if projection.is_read_model() {
-                let parked =
-                    self.fill(projection, *number, behind.iter().map(|scanned| scanned.notified()).collect()).await?;
+                let parked = self
+                    .fill(
+                        projection,
+                        *number,
+                        behind.iter().map(|scanned| scanned.notified()).collect(),
+                    )
+                    .await?;
                 tally.parked += count(parked.len() + diverged.streams.len());
                 tally.behind += count(late.difference(&parked).count());
             } else {
-                let in_hand = behind.iter().copied().filter(|scanned| !late.contains(&scanned.stream)).collect();
+                let in_hand = behind
+                    .iter()
+                    .copied()
+                    .filter(|scanned| !late.contains(&scanned.stream))
+                    .collect();
                 let left = self.unhandled(projection, *number, in_hand).await?;
                 tally.behind += count(late.len() + left);
-                to_notify.extend(behind.iter().map(|scanned| (scanned.stream.clone(), scanned.last_version())));
+                to_notify.extend(
+                    behind.iter().map(|scanned| (scanned.stream.clone(), scanned.last_version())),
+                );
             }
         }
         Ok((tally, to_notify))
@@ -195,7 +221,8 @@ impl Projector {
         loop {
             let reached = self.positions(projection, generation, behind.iter().copied()).await?;
             let compared = behind.into_iter().zip(reached);
-            let left = compared.filter(|(scanned, reached)| reached.version < scanned.last_readable());
+            let left =
+                compared.filter(|(scanned, reached)| reached.version < scanned.last_readable());
             behind = left.map(|(scanned, _)| scanned).collect();
             if behind.is_empty() || limit.is_over() {
                 return Ok(behind.len());
@@ -217,12 +244,17 @@ impl Projector {
     ) -> Result<Vec<Position>, TableError> {
         if matches!(projection.kind, Kind::CommitIndex) {
             let asked = scanned.iter().map(|scanned| [scanned.due(since), scanned.commits.last()]);
-            let asked = asked.zip(scanned).flat_map(|(commits, scanned)| commits.map(|commit| (commit, scanned)));
-            let asked: Vec<(StreamId, Commit)> =
-                asked.filter_map(|(commit, scanned)| Some((scanned.stream.clone(), commit?.clone()))).collect();
+            let asked = asked
+                .zip(scanned)
+                .flat_map(|(commits, scanned)| commits.map(|commit| (commit, scanned)));
+            let asked: Vec<(StreamId, Commit)> = asked
+                .filter_map(|(commit, scanned)| Some((scanned.stream.clone(), commit?.clone())))
+                .collect();
             let entered = self.audit_index.entered(generation, &asked).await?;
             let mut reached: HashMap<&StreamId, Position> = HashMap::new();
-            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entry)| *entry == EntryMatch::Same) {
+            for ((stream, commit), _) in
+                asked.iter().zip(entered).filter(|(_, entry)| *entry == EntryMatch::Same)
+            {
                 let at = Position::in_commit(commit, commit.last_version());
                 reached.entry(stream).and_modify(|known| *known = known.later(at)).or_insert(at);
             }
@@ -243,11 +275,14 @@ impl Projector {
         scanned: impl Iterator<Item = &'a ScannedStream> + Clone,
     ) -> Result<Vec<Position>, TableError> {
         let generation = projection.generation(generation);
-        let key =
-            |scanned: &ScannedStream| projection.position_name_of(&scanned.stream).map(|name| generation.key(&name));
+        let key = |scanned: &ScannedStream| {
+            projection.position_name_of(&scanned.stream).map(|name| generation.key(&name))
+        };
         let keys: Vec<String> = scanned.clone().filter_map(key).collect();
         let positions = self.read_models.positions(&keys).await?;
         let at = |scanned: &ScannedStream| positions.get(&key(scanned)?).copied();
-        Ok(scanned.map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream))).collect())
+        Ok(scanned
+            .map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream)))
+            .collect())
     }
 }

@@ -116,7 +116,11 @@ impl Projector {
         })
     }
 
-    async fn job_status(&self, projection: &Projection, job: &Job) -> Result<JobStatus, StatusError> {
+    async fn job_status(
+        &self,
+        projection: &Projection,
+        job: &Job,
+    ) -> Result<JobStatus, StatusError> {
         let progress = self.progress(projection, job, job.pass).await?;
         let tally = sum(&progress);
         let items_expected = match (job.kind, job.pass) {
@@ -135,7 +139,8 @@ impl Projector {
             paused: job.paused,
             started_at: job.started_at,
             segments: job.segments,
-            segments_done: u32::try_from(progress.iter().filter(|progress| progress.done).count()).unwrap_or(u32::MAX),
+            segments_done: u32::try_from(progress.iter().filter(|progress| progress.done).count())
+                .unwrap_or(u32::MAX),
             items_expected,
             items_per_second,
             seconds_left: seconds_left.map(|left| whole(number(left) / items_per_second)),
@@ -151,7 +156,10 @@ fn number(count: u64) -> f64 {
 }
 
 /// Whole seconds, rounded up.
-#[expect(clippy::as_conversions, reason = "there is no From from f64 to u64; the cast stops at the bounds")]
+#[expect(
+    clippy::as_conversions,
+    reason = "there is no From from f64 to u64; the cast stops at the bounds"
+)]
 fn whole(seconds: f64) -> u64 {
     seconds.ceil().max(0.0) as u64
 }

@@ -11,19 +11,28 @@ pub const MAX_SEGMENTS: u32 = 64;
 
 impl Generations {
     /// Begins a new generation.
-    pub(super) fn rebuild(&mut self, segments: u32, now: DateTime<Utc>) -> Result<(), RebuildError> {
+    pub(super) fn rebuild(
+        &mut self,
+        segments: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), RebuildError> {
         self.idle()?;
         if let Some(OtherGeneration { number, state }) = self.other {
             return Err(RebuildError::Kept { number, state });
         }
         self.newest += 1;
-        self.other = Some(OtherGeneration { number: self.newest, state: GenerationState::Building });
+        self.other =
+            Some(OtherGeneration { number: self.newest, state: GenerationState::Building });
         self.begin(JobKind::Rebuild, segments, now);
         Ok(())
     }
 
     /// Begins a pass over all streams.
-    pub(super) fn reconcile(&mut self, segments: u32, now: DateTime<Utc>) -> Result<(), RebuildError> {
+    pub(super) fn reconcile(
+        &mut self,
+        segments: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), RebuildError> {
         self.idle()?;
         self.begin(JobKind::Reconcile, segments, now);
         Ok(())
@@ -62,7 +71,11 @@ impl Generations {
     }
 
     /// Makes the standby generation active; an incomplete one only with `accept_incomplete`.
-    pub(super) fn switch(&mut self, accept_incomplete: bool, now: DateTime<Utc>) -> Result<(), RebuildError> {
+    pub(super) fn switch(
+        &mut self,
+        accept_incomplete: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), RebuildError> {
         let other = self.other.ok_or(RebuildError::NoOther)?;
         match other.state {
             GenerationState::Complete => {}
@@ -97,7 +110,11 @@ impl Generations {
     }
 
     /// Drops the standby generation.
-    pub(super) fn drop_other(&mut self, wanted: Option<u32>, now: DateTime<Utc>) -> Result<(), RebuildError> {
+    pub(super) fn drop_other(
+        &mut self,
+        wanted: Option<u32>,
+        now: DateTime<Utc>,
+    ) -> Result<(), RebuildError> {
         if wanted == Some(self.active) {
             return Err(RebuildError::Active { number: self.active });
         }
@@ -129,15 +146,25 @@ impl Generations {
     pub(super) fn end(&mut self, report: Report) {
         match report.kind {
             JobKind::Rebuild => {
-                let state = if report.complete { GenerationState::Complete } else { GenerationState::Incomplete };
+                let state = if report.complete {
+                    GenerationState::Complete
+                } else {
+                    GenerationState::Incomplete
+                };
                 self.other = self.other.map(|other| OtherGeneration { state, ..other });
             }
             JobKind::Remove => self.other = None,
             // Streams that were parked may have caught up since, and others may be parked now.
             JobKind::Reconcile => {
                 let built = [GenerationState::Complete, GenerationState::Incomplete];
-                if let Some(other) = self.other.as_mut().filter(|other| built.contains(&other.state)) {
-                    other.state = if report.complete { GenerationState::Complete } else { GenerationState::Incomplete };
+                if let Some(other) =
+                    self.other.as_mut().filter(|other| built.contains(&other.state))
+                {
+                    other.state = if report.complete {
+                        GenerationState::Complete
+                    } else {
+                        GenerationState::Incomplete
+                    };
                 }
             }
         }
@@ -171,7 +198,9 @@ impl Generations {
     /// The segments for the next job: a reconciliation may be replaced by another job.
     fn idle_or_reconciling(&self) -> Result<u32, RebuildError> {
         match &self.job {
-            Some(job) if job.kind != JobKind::Reconcile => Err(RebuildError::Busy { kind: job.kind }),
+            Some(job) if job.kind != JobKind::Reconcile => {
+                Err(RebuildError::Busy { kind: job.kind })
+            }
             Some(job) => Ok(job.segments),
             None => Ok(DEFAULT_SEGMENTS),
         }
@@ -240,22 +269,42 @@ mod tests {
         let context = format!("{step} on {before:?} is {after:?}");
         let state = after.other.map(|other| other.state);
         let kind = after.job.as_ref().map(|job| job.kind);
-        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{context}");
-        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{context}");
-        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{context}");
+        assert_eq!(
+            state == Some(GenerationState::Building),
+            kind == Some(JobKind::Rebuild),
+            "{context}"
+        );
+        assert_eq!(
+            state == Some(GenerationState::Removing),
+            kind == Some(JobKind::Remove),
+            "{context}"
+        );
+        assert!(
+            after.newest >= before.newest && after.newest_job >= before.newest_job,
+            "{context}"
+        );
         assert!(after.active <= after.newest, "{context}");
         if let Some(other) = after.other {
             assert!(other.number != after.active && other.number <= after.newest, "{context}");
-            let known = [Some(before.active), before.other.map(|other| other.number)].contains(&Some(other.number));
+            let known = [Some(before.active), before.other.map(|other| other.number)]
+                .contains(&Some(other.number));
             assert!(known || other.number > before.newest, "no number is given twice: {context}");
         }
         if let Some(job) = &after.job {
-            let same = before.job.as_ref().is_some_and(|before| (before.number, before.kind) == (job.number, job.kind));
-            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{context}");
+            let same = before
+                .job
+                .as_ref()
+                .is_some_and(|before| (before.number, before.kind) == (job.number, job.kind));
+            assert!(
+                job.number == after.newest_job && (same || job.number > before.newest_job),
+                "{context}"
+            );
         }
         if after.active != before.active {
-            let read = before.other.filter(|other| other.number == after.active).map(|other| other.state);
-            let usable = [GenerationState::Complete, GenerationState::Incomplete, GenerationState::Previous];
+            let read =
+                before.other.filter(|other| other.number == after.active).map(|other| other.state);
+            let usable =
+                [GenerationState::Complete, GenerationState::Incomplete, GenerationState::Previous];
             assert!(read.is_some_and(|state| usable.contains(&state)), "{context}");
             assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {context}");
         }

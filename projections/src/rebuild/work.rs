@@ -50,7 +50,9 @@ impl Projector {
         A: Fn(Vec<Behind>) -> F,
     {
         let deadline = Instant::now() + budget;
-        let Some((stored, job)) = self.running(projection, task).await? else { return Ok(Vec::new()) };
+        let Some((stored, job)) = self.running(projection, task).await? else {
+            return Ok(Vec::new());
+        };
         let mut generations = stored.generations;
         if let Some(number) = job.fills(&generations) {
             generations.admit(projection, number)?;
@@ -108,7 +110,8 @@ impl Projector {
         task: &SegmentTask,
     ) -> Result<Option<(VersionedGenerations, Job)>, TableError> {
         let stored = self.registry.read(projection).await?;
-        let job = stored.generations.job.clone().filter(|job| job.number == task.job && !job.paused);
+        let job =
+            stored.generations.job.clone().filter(|job| job.number == task.job && !job.paused);
         Ok(job.map(|job| (stored, job)))
     }
 
@@ -122,20 +125,30 @@ impl Projector {
     ) -> Result<bool, TableError> {
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(progress).map_err(unwritable)?;
-        let row =
-            Row { key: key.clone(), version: progress.slice, hash: None, content: RowData { data, listing: None } };
+        let row = Row {
+            key: key.clone(),
+            version: progress.slice,
+            hash: None,
+            content: RowData { data, listing: None },
+        };
         Ok(matches!(self.read_models.put(&ConditionalWrite { expected, row }).await?, Written::Yes))
     }
 
     /// Does a page of the segment.
-    async fn page(&self, slice: &Slice<'_>, progress: &mut Progress) -> Result<Vec<Behind>, RebuildError> {
+    async fn page(
+        &self,
+        slice: &Slice<'_>,
+        progress: &mut Progress,
+    ) -> Result<Vec<Behind>, RebuildError> {
         if slice.job.kind == JobKind::Remove {
             self.remove_page(slice, progress).await?;
             return Ok(Vec::new());
         }
         if let Some(Cursor::Rows(behind)) = &progress.cursor {
             let written = slice.generations.written_by(slice.projection);
-            let rows = self.check_rows(slice.projection, &written, slice.segment, behind.as_deref()).await?;
+            let rows = self
+                .check_rows(slice.projection, &written, slice.segment, behind.as_deref())
+                .await?;
             progress.done = rows.next.is_none();
             progress.cursor = rows.next.map(|key| Cursor::Rows(Some(key)));
             progress.tally = std::mem::take(&mut progress.tally).plus(&rows.tally);
@@ -148,20 +161,24 @@ impl Projector {
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
-                let notified: Vec<NotifiedStream> = scanned.iter().map(super::proof::ScannedStream::notified).collect();
+                let notified: Vec<NotifiedStream> =
+                    scanned.iter().map(super::proof::ScannedStream::notified).collect();
                 let parked = self.fill(slice.projection, number, notified).await?;
                 tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()
             }
             (JobKind::Rebuild, _, Some(number)) => {
                 let since = slice.job.started_at;
-                let (checked, behind) = self.check(slice.projection, &[number], active, since, &scanned).await?;
+                let (checked, behind) =
+                    self.check(slice.projection, &[number], active, since, &scanned).await?;
                 tally = tally.plus(&checked);
                 behind
             }
             _ => {
-                let (written, since) = (slice.generations.written_by(slice.projection), slice.job.started_at);
-                let (checked, behind) = self.check(slice.projection, &written, active, since, &scanned).await?;
+                let (written, since) =
+                    (slice.generations.written_by(slice.projection), slice.job.started_at);
+                let (checked, behind) =
+                    self.check(slice.projection, &written, active, since, &scanned).await?;
                 tally = tally.plus(&checked);
                 behind
             }
@@ -180,7 +197,11 @@ impl Projector {
     }
 
     /// Removes the rows of a page that belong to the dropped generation.
-    async fn remove_page(&self, slice: &Slice<'_>, progress: &mut Progress) -> Result<(), TableError> {
+    async fn remove_page(
+        &self,
+        slice: &Slice<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), TableError> {
         let Some(other) = slice.generations.other else {
             progress.done = true;
             return Ok(());
@@ -189,8 +210,10 @@ impl Projector {
         let behind = match (progress.cursor.take(), slice.projection.kind) {
             (Some(Cursor::Rows(behind)), _) => behind,
             (cursor, Kind::CommitIndex) => {
-                let entries =
-                    self.audit_index.remove_slice(other.number, slice.segment, entries_cursor(cursor)).await?;
+                let entries = self
+                    .audit_index
+                    .remove_slice(other.number, slice.segment, entries_cursor(cursor))
+                    .await?;
                 progress.tally.removed += u64::try_from(entries.removed).unwrap_or(u64::MAX);
                 progress.cursor = Some(entries.next.map_or(Cursor::Rows(None), Cursor::Entries));
                 return Ok(());
@@ -198,7 +221,8 @@ impl Projector {
             _ => None,
         };
         let (keys, next) = self.read_models.scan_keys(slice.segment, behind.as_deref()).await?;
-        let keys: Vec<String> = keys.into_iter().filter(|key| generation.name(key).is_some()).collect();
+        let keys: Vec<String> =
+            keys.into_iter().filter(|key| generation.name(key).is_some()).collect();
         self.read_models.remove(&keys).await?;
         progress.tally.removed += u64::try_from(keys.len()).unwrap_or(u64::MAX);
         progress.done = next.is_none();
@@ -215,17 +239,24 @@ impl Projector {
     ) -> Result<Vec<SegmentTask>, RebuildError> {
         let mut generations = generations.clone();
         for attempt in 0..MAX_ATTEMPTS {
-            let Some(job) = generations.job.clone().filter(|job| !job.paused) else { return Ok(Vec::new()) };
+            let Some(job) = generations.job.clone().filter(|job| !job.paused) else {
+                return Ok(Vec::new());
+            };
             let progress = self.progress(projection, &job, job.pass).await?;
             let open = (0..job.segments).zip(&progress).filter(|(_, progress)| !progress.done);
-            let open_tasks: Vec<SegmentTask> =
-                open.map(|(segment, progress)| call(projection, &job, segment, progress.slice)).collect();
+            let open_tasks: Vec<SegmentTask> = open
+                .map(|(segment, progress)| call(projection, &job, segment, progress.slice))
+                .collect();
             if !open_tasks.is_empty() {
                 return Ok(open_tasks);
             }
             let stored = self.registry.read(projection).await?;
             generations = stored.generations.clone();
-            if generations.job.as_ref().is_none_or(|now| (now.number, now.pass) != (job.number, job.pass)) {
+            if generations
+                .job
+                .as_ref()
+                .is_none_or(|now| (now.number, now.pass) != (job.number, job.pass))
+            {
                 continue;
             }
             self.step(projection, &job, &mut generations, &progress).await?;
@@ -291,7 +322,8 @@ impl Projector {
         job: &Job,
         pass: u32,
     ) -> Result<Vec<Progress>, TableError> {
-        let keys: Vec<String> = (0..job.segments).map(|segment| progress_key(projection, job, pass, segment)).collect();
+        let keys: Vec<String> =
+            (0..job.segments).map(|segment| progress_key(projection, job, pass, segment)).collect();
         let rows = self.read_models.get_all(&keys).await?;
         let read = |key| rows.get(key).map(Row::read).transpose().map(Option::unwrap_or_default);
         keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
@@ -316,8 +348,10 @@ impl Projector {
 
     /// Removes the progress of a job that has ended. A failure leaves only some small rows.
     async fn remove_progress(&self, projection: &Projection, job: &Job) {
-        let passes = (0..=job.pass).flat_map(|pass| (0..job.segments).map(move |segment| (pass, segment)));
-        let keys: Vec<String> = passes.map(|(pass, segment)| progress_key(projection, job, pass, segment)).collect();
+        let passes =
+            (0..=job.pass).flat_map(|pass| (0..job.segments).map(move |segment| (pass, segment)));
+        let keys: Vec<String> =
+            passes.map(|(pass, segment)| progress_key(projection, job, pass, segment)).collect();
         if let Err(error) = self.read_models.remove(&keys).await {
             let error: &(dyn std::error::Error + Send + Sync) = &error;
             tracing::warn!(
@@ -346,7 +380,14 @@ fn entries_cursor(cursor: Option<Cursor>) -> Option<RemoveCursor> {
 
 fn call(projection: &Projection, job: &Job, segment: u32, slice: u64) -> SegmentTask {
     let (projection, job_number) = (projection.name.to_owned(), job.number);
-    SegmentTask { projection, job: job_number, pass: job.pass, segment, slice, resumed: job.resumed }
+    SegmentTask {
+        projection,
+        job: job_number,
+        pass: job.pass,
+        segment,
+        slice,
+        resumed: job.resumed,
+    }
 }
 
 pub(super) fn sum(progress: &[Progress]) -> Tally {

@@ -65,7 +65,11 @@ impl Position {
     pub(crate) fn linked(&self, commits: &[Commit]) -> usize {
         let mut hash = self.hash;
         let unbroken = commits.iter().take_while(|commit| {
-            let follows = if commit.version <= self.version { commit.hash == hash } else { commit.follows(&hash) };
+            let follows = if commit.version <= self.version {
+                commit.hash == hash
+            } else {
+                commit.follows(&hash)
+            };
             hash = commit.hash;
             follows
         });
@@ -117,8 +121,14 @@ mod tests {
 
     #[test]
     fn a_divergence_is_described_in_words() {
-        assert_eq!(Divergence::Ahead { end: 4 }.to_string(), "is ahead of the stream, which ends at 4");
-        assert_eq!(Divergence::Ahead { end: 0 }.to_string(), "is ahead of the stream, which is gone");
+        assert_eq!(
+            Divergence::Ahead { end: 4 }.to_string(),
+            "is ahead of the stream, which ends at 4"
+        );
+        assert_eq!(
+            Divergence::Ahead { end: 0 }.to_string(),
+            "is ahead of the stream, which is gone"
+        );
         assert_eq!(Divergence::OtherChain.to_string(), "is on another chain than the stream");
     }
 }

@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 use eventstore::Segment;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -84,16 +86,28 @@ impl ReadModels {
     }
 
     /// Reads a row by its whole key.
-    pub(crate) async fn get(&self, key: String, consistent: bool) -> Result<Option<Row>, TableError> {
+    pub(crate) async fn get(
+        &self,
+        key: String,
+        consistent: bool,
+    ) -> Result<Option<Row>, TableError> {
         let key = AttributeValue::S(key);
-        let request =
-            self.table.client.get_item().table_name(&self.table.name).key(ROW, key).consistent_read(consistent);
+        let request = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .key(ROW, key)
+            .consistent_read(consistent);
         let answer = request.send().await.map_err(|error| self.table.failed(error))?;
         Ok(answer.item.as_ref().map(Row::from_item).transpose()?)
     }
 
     /// Reads rows by their whole keys, strongly consistent; a missing row is not in the answer.
-    pub(crate) async fn get_all(&self, keys: &[String]) -> Result<HashMap<String, Row>, TableError> {
+    pub(crate) async fn get_all(
+        &self,
+        keys: &[String],
+    ) -> Result<HashMap<String, Row>, TableError> {
         let rows = self.table.items(&items_of(keys), &[]).await?.into_iter().map(|item| {
             let row = Row::from_item(&item)?;
             Ok((row.key.clone(), row))
@@ -112,9 +126,15 @@ impl ReadModels {
 
     /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or
     /// have no readable position are left out.
-    pub(crate) async fn positions(&self, keys: &[String]) -> Result<HashMap<String, Position>, TableError> {
+    pub(crate) async fn positions(
+        &self,
+        keys: &[String],
+    ) -> Result<HashMap<String, Position>, TableError> {
         let items = self.table.items(&items_of(keys), &[ROW, VERSION, HASH]).await?;
-        Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
+        Ok(items
+            .iter()
+            .filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?)))
+            .collect())
     }
 
     /// Reads a list from the highest rank down. Eventually consistent, as the index is.
@@ -190,9 +210,16 @@ impl ReadModels {
 
     /// Removes a row by its whole key, if it is listed at that rank.
     pub(crate) async fn remove_ranked(&self, key: String, rank: String) -> Result<(), TableError> {
-        let request = self.table.client.delete_item().table_name(&self.table.name).key(ROW, AttributeValue::S(key));
-        let request = request.condition_expression("#rank = :rank").expression_attribute_names("#rank", RANK);
-        let answer = request.expression_attribute_values(":rank", AttributeValue::S(rank)).send().await;
+        let request = self
+            .table
+            .client
+            .delete_item()
+            .table_name(&self.table.name)
+            .key(ROW, AttributeValue::S(key));
+        let request =
+            request.condition_expression("#rank = :rank").expression_attribute_names("#rank", RANK);
+        let answer =
+            request.expression_attribute_values(":rank", AttributeValue::S(rank)).send().await;
         let Err(error) = answer else { return Ok(()) };
         match error.as_service_error() {
             Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
@@ -218,7 +245,10 @@ impl ReadModels {
         behind: Option<&str>,
     ) -> Result<(Vec<(String, Position)>, Option<String>), TableError> {
         let (items, next) = self.scan(segment, behind, &[ROW, VERSION, HASH]).await?;
-        let rows = items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect();
+        let rows = items
+            .iter()
+            .filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?)))
+            .collect();
         Ok((rows, next))
     }
 
@@ -231,22 +261,26 @@ impl ReadModels {
         attributes: &[&str],
     ) -> Result<(Vec<Item>, Option<String>), TableError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let start = behind.map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.to_owned()))]));
+        let start =
+            behind.map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.to_owned()))]));
         let names: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
-        let mut request = self.table.client.scan().table_name(&self.table.name).segment(count(segment.index));
+        let mut request =
+            self.table.client.scan().table_name(&self.table.name).segment(count(segment.index));
         request = request.total_segments(count(segment.total)).set_exclusive_start_key(start);
         request = request.projection_expression(names.join(", "));
         for (placeholder, name) in names.into_iter().zip(attributes) {
             request = request.expression_attribute_names(placeholder, *name);
         }
-        let answer = request.consistent_read(true).send().await.map_err(|error| self.table.failed(error))?;
+        let answer =
+            request.consistent_read(true).send().await.map_err(|error| self.table.failed(error))?;
         let next = answer.last_evaluated_key.as_ref().and_then(|key| text_of(key, ROW));
         Ok((answer.items.unwrap_or_default(), next))
     }
 
     /// Writes a row without a condition.
     pub(crate) async fn overwrite(&self, row: &Row) -> Result<(), TableError> {
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(row.to_item()));
+        let put =
+            self.table.client.put_item().table_name(&self.table.name).set_item(Some(row.to_item()));
         put.send().await.map(drop).map_err(|error| self.table.failed(error))
     }
 
@@ -254,15 +288,20 @@ impl ReadModels {
     pub(crate) async fn put_all(&self, writes: &[ConditionalWrite]) -> Result<Written, TableError> {
         let put = |write| Ok(TransactWriteItem::builder().put(self.put_of(write)?).build());
         let items = writes.iter().map(put).collect::<Result<Vec<_>, TableError>>()?;
-        let answer = self.table.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let answer =
+            self.table.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = answer else { return Ok(Written::Yes) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                let mut codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-                let lost = codes.any(|code| code == "ConditionalCheckFailed" || code == "TransactionConflict");
+                let mut codes =
+                    canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+                let lost = codes
+                    .any(|code| code == "ConditionalCheckFailed" || code == "TransactionConflict");
                 if lost { Ok(Written::Conflict(None)) } else { Err(self.table.failed(error)) }
             }
-            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Written::Conflict(None)),
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
+                Ok(Written::Conflict(None))
+            }
             _ => Err(self.table.failed(error)),
         }
     }
@@ -270,7 +309,9 @@ impl ReadModels {
     fn put_of(&self, write: &ConditionalWrite) -> Result<Put, TableError> {
         let put = Put::builder().table_name(&self.table.name).set_item(Some(write.row.to_item()));
         let put = match write.expected {
-            None => put.condition_expression("attribute_not_exists(#row)").expression_attribute_names("#row", ROW),
+            None => put
+                .condition_expression("attribute_not_exists(#row)")
+                .expression_attribute_names("#row", ROW),
             Some(version) => put
                 .condition_expression("#version = :expected")
                 .expression_attribute_names("#version", VERSION)
@@ -285,7 +326,8 @@ impl ReadModels {
     /// [`TableError`] if DynamoDB does not create it.
     pub async fn create_table(&self) -> Result<(), TableError> {
         let table = &self.table;
-        let request = table.creation(&[ROW, LIST, RANK])?.set_key_schema(Some(table.keys(ROW, None)?));
+        let request =
+            table.creation(&[ROW, LIST, RANK])?.set_key_schema(Some(table.keys(ROW, None)?));
         table.create(request.global_secondary_indexes(table.index(LISTING, LIST, RANK)?)).await
     }
 }

@@ -80,7 +80,12 @@ impl Generation {
 
 impl Row {
     /// The generation's row of that name, listed in the generation's own list.
-    pub(crate) fn of(generation: Generation, name: &str, version: u64, mut content: RowData) -> Self {
+    pub(crate) fn of(
+        generation: Generation,
+        name: &str,
+        version: u64,
+        mut content: RowData,
+    ) -> Self {
         if let Some(listing) = &mut content.listing {
             listing.list = generation.key(&listing.list);
         }
@@ -88,7 +93,12 @@ impl Row {
     }
 
     /// The same for a row with a position in one stream.
-    pub(crate) fn at(generation: Generation, name: &str, position: Position, content: RowData) -> Self {
+    pub(crate) fn at(
+        generation: Generation,
+        name: &str,
+        position: Position,
+        content: RowData,
+    ) -> Self {
         Self { hash: Some(position.hash), ..Self::of(generation, name, position.version, content) }
     }
 
@@ -102,7 +112,10 @@ impl Row {
     }
 
     /// The position of a row, or the beginning of the stream without one.
-    pub(crate) fn position_in(row: Option<&Self>, stream: &StreamId) -> Result<Position, UnreadableRow> {
+    pub(crate) fn position_in(
+        row: Option<&Self>,
+        stream: &StreamId,
+    ) -> Result<Position, UnreadableRow> {
         row.map_or_else(|| Ok(Position::beginning(stream)), Self::position)
     }
 
@@ -152,12 +165,16 @@ impl Row {
     pub(crate) fn from_item(item: &Item) -> Result<Self, UnreadableRow> {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let key = text(ROW).unwrap_or_default();
-        let version = item.get(VERSION).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
+        let version = item
+            .get(VERSION)
+            .and_then(|value| value.as_n().ok())
+            .and_then(|number| number.parse().ok());
         let (Some(version), Some(json)) = (version, text(DATA)) else {
             return Err(UnreadableRow { key, source: None });
         };
         let data = serde_json::from_str(&json);
-        let data = data.map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
+        let data = data
+            .map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
         let hash = match item.get(HASH) {
             None => None,
             Some(_) => match text(HASH).as_deref().and_then(read_hash) {
@@ -182,7 +199,9 @@ mod tests {
 
     #[test]
     fn a_row_survives_as_an_item() {
-        for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
+        for row in
+            [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))]
+        {
             assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
             let without = Row { hash: None, ..row };
             assert_eq!(Row::from_item(&without.to_item()).unwrap(), without);
@@ -203,7 +222,9 @@ mod tests {
     fn a_generation_knows_its_own_keys_only() {
         let generation = Generation { projection: "orders", number: 1 };
         assert_eq!(generation.name(&generation.key("order-1")), Some("order-1"));
-        for foreign in ["orders.10/order-1", "orders-2.1/order-1", "orders/order-1", "stock.1/order-1"] {
+        for foreign in
+            ["orders.10/order-1", "orders-2.1/order-1", "orders/order-1", "stock.1/order-1"]
+        {
             assert_eq!(generation.name(foreign), None, "{foreign}");
         }
     }
@@ -212,7 +233,9 @@ mod tests {
     fn a_hash_adds_47_bytes_to_a_row() {
         let size = |row: Row| {
             let item = row.to_item();
-            item.iter().map(|(name, value)| name.len() + value.as_s().map_or(0, String::len)).sum::<usize>()
+            item.iter()
+                .map(|(name, value)| name.len() + value.as_s().map_or(0, String::len))
+                .sum::<usize>()
         };
         assert_eq!(size(row(None)) - size(Row { hash: None, ..row(None) }), 47);
     }

@@ -6,8 +6,9 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, DeleteRequest, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-    KeysAndAttributes, Projection, ProjectionType, ScalarAttributeType, TableStatus, WriteRequest,
+    AttributeDefinition, BillingMode, DeleteRequest, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, KeysAndAttributes, Projection, ProjectionType, ScalarAttributeType, TableStatus,
+    WriteRequest,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,18 +60,29 @@ impl Table {
     {
         let throttled = matches!(
             error.code(),
-            Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
+            Some(
+                "ProvisionedThroughputExceededException"
+                    | "ThrottlingException"
+                    | "RequestLimitExceeded"
+            )
         );
         if throttled { TableError::Throttled(Arc::new(error)) } else { self.failed_by(error) }
     }
 
-    pub(crate) fn failed_by(&self, error: impl std::error::Error + Send + Sync + 'static) -> TableError {
+    pub(crate) fn failed_by(
+        &self,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> TableError {
         TableError::Failed { table: self.name.clone(), source: Arc::new(error) }
     }
 
     /// The items under the keys, strongly consistent. No key may occur twice. `attributes` selects
     /// attributes; none selects all.
-    pub(crate) async fn items(&self, keys: &[Item], attributes: &[&str]) -> Result<Vec<Item>, TableError> {
+    pub(crate) async fn items(
+        &self,
+        keys: &[Item],
+        attributes: &[&str],
+    ) -> Result<Vec<Item>, TableError> {
         let mut items = Vec::new();
         for keys in keys.chunks(MAX_ITEMS) {
             let mut left = keys.to_vec();
@@ -92,7 +104,11 @@ impl Table {
         Ok(items)
     }
 
-    async fn batch_get(&self, keys: Vec<Item>, attributes: &[&str]) -> Result<(Vec<Item>, Vec<Item>), TableError> {
+    async fn batch_get(
+        &self,
+        keys: Vec<Item>,
+        attributes: &[&str],
+    ) -> Result<(Vec<Item>, Vec<Item>), TableError> {
         let mut keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
         if !attributes.is_empty() {
             let names: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
@@ -104,7 +120,11 @@ impl Table {
         let keys = keys.build().map_err(|error| self.failed_by(error))?;
         let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
         let mut answer = answer.map_err(|error| self.failed(error))?;
-        let items = answer.responses.as_mut().and_then(|tables| tables.remove(&self.name)).unwrap_or_default();
+        let items = answer
+            .responses
+            .as_mut()
+            .and_then(|tables| tables.remove(&self.name))
+            .unwrap_or_default();
         let left = answer.unprocessed_keys.as_mut().and_then(|tables| tables.remove(&self.name));
         Ok((items, left.map(|keys| keys.keys).unwrap_or_default()))
     }
@@ -114,16 +134,21 @@ impl Table {
         for keys in keys.chunks(MAX_REMOVALS) {
             let delete = |key: &Item| {
                 let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
-                Ok(WriteRequest::builder().delete_request(delete.map_err(|error| self.failed_by(error))?).build())
+                Ok(WriteRequest::builder()
+                    .delete_request(delete.map_err(|error| self.failed_by(error))?)
+                    .build())
             };
             let mut left = keys.iter().map(delete).collect::<Result<Vec<_>, TableError>>()?;
             for attempt in 0..MAX_ATTEMPTS {
                 if attempt > 0 {
                     pause(attempt).await;
                 }
-                let answer = self.client.batch_write_item().request_items(&self.name, left).send().await;
+                let answer =
+                    self.client.batch_write_item().request_items(&self.name, left).send().await;
                 let unprocessed = answer.map_err(|error| self.failed(error))?.unprocessed_items;
-                left = unprocessed.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
+                left = unprocessed
+                    .and_then(|mut tables| tables.remove(&self.name))
+                    .unwrap_or_default();
                 if left.is_empty() {
                     break;
                 }
@@ -137,18 +162,32 @@ impl Table {
 
     /// A request to create the table, billed on demand. `attributes` are the text attributes of its
     /// keys and of those of its indexes.
-    pub(crate) fn creation(&self, attributes: &[&str]) -> Result<CreateTableFluentBuilder, TableError> {
+    pub(crate) fn creation(
+        &self,
+        attributes: &[&str],
+    ) -> Result<CreateTableFluentBuilder, TableError> {
         let define = |name: &&str| {
             let definition = AttributeDefinition::builder().attribute_name(*name);
-            definition.attribute_type(ScalarAttributeType::S).build().map_err(|error| self.failed_by(error))
+            definition
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .map_err(|error| self.failed_by(error))
         };
         let attributes = attributes.iter().map(define).collect::<Result<Vec<_>, _>>()?;
-        let request = self.client.create_table().table_name(&self.name).billing_mode(BillingMode::PayPerRequest);
+        let request = self
+            .client
+            .create_table()
+            .table_name(&self.name)
+            .billing_mode(BillingMode::PayPerRequest);
         Ok(request.set_attribute_definitions(Some(attributes)))
     }
 
     /// A key schema: the partition key, and perhaps a sort key.
-    pub(crate) fn keys(&self, partition: &str, order: Option<&str>) -> Result<Vec<KeySchemaElement>, TableError> {
+    pub(crate) fn keys(
+        &self,
+        partition: &str,
+        order: Option<&str>,
+    ) -> Result<Vec<KeySchemaElement>, TableError> {
         let key = |name, kind| {
             let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
             element.map_err(|error| self.failed_by(error))
@@ -158,7 +197,12 @@ impl Table {
     }
 
     /// A secondary index with all attributes.
-    pub(crate) fn index(&self, name: &str, partition: &str, order: &str) -> Result<GlobalSecondaryIndex, TableError> {
+    pub(crate) fn index(
+        &self,
+        name: &str,
+        partition: &str,
+        order: &str,
+    ) -> Result<GlobalSecondaryIndex, TableError> {
         let index = GlobalSecondaryIndex::builder()
             .index_name(name)
             .set_key_schema(Some(self.keys(partition, Some(order))?))
@@ -170,7 +214,10 @@ impl Table {
     pub(crate) async fn create(&self, request: CreateTableFluentBuilder) -> Result<(), TableError> {
         match request.send().await {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {}
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateTableError::is_resource_in_use_exception) => {}
             Err(error) => return Err(self.failed(error)),
         }
         for _ in 0..MAX_STATUS_READS {
@@ -181,7 +228,10 @@ impl Table {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Err(TableError::Failed { table: self.name.clone(), source: plain("it was not active after 60 s") })
+        Err(TableError::Failed {
+            table: self.name.clone(),
+            source: plain("it was not active after 60 s"),
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! The CPU of the event store without SDK and network: `cargo bench --manifest-path tests/peers/Cargo.toml`.
+//! The CPU of the event store without SDK and network: `cargo bench --manifest-path
+//! tests/peers/Cargo.toml`.
 //!
 //! `valgrind` counts the instructions of the functions in `work`: see README.md.
 #![allow(
@@ -8,12 +9,19 @@
     reason = "a tool for measuring: what it cannot do ends it"
 )]
 
-#[allow(dead_code, unused_imports, reason = "the benchmarks give no commands, and run none of its tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the benchmarks give no commands, and run none of its tests"
+)]
 #[path = "../src/notebook.rs"]
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, CommandMetadata, Commit, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
+use eventstore::{
+    Batch, CommandMetadata, Commit, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent,
+    StreamId,
+};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! The capacity units of a request: from the answer, or for a refused write from DynamoDB's documentation, because its
-//! answer has none.
+//! The capacity units of a request: from the answer, or for a refused write from DynamoDB's
+//! documentation, because its answer has none.
 
 use serde_json::{Map, Value};
 use std::ops::AddAssign;
@@ -28,14 +28,17 @@ pub(crate) fn units(operation: &str, request: &Value, answer: &Value) -> Units {
     let told = told(answer.get("ConsumedCapacity"));
     match operation {
         "Query" | "GetItem" | "BatchGetItem" | "Scan" => Units { read: told, ..Units::default() },
-        _ if answer.get("__type").is_some() => Units { refused: refused(request, answer), ..Units::default() },
+        _ if answer.get("__type").is_some() => {
+            Units { refused: refused(request, answer), ..Units::default() }
+        }
         _ => Units { written: told, ..Units::default() },
     }
 }
 
 /// The sum over all tables.
 fn told(consumed: Option<&Value>) -> f64 {
-    let units = |table: &Value| table.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
+    let units =
+        |table: &Value| table.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
     match consumed.and_then(Value::as_array) {
         Some(tables) => tables.iter().map(units).sum(),
         None => consumed.map(units).unwrap_or_default(),
@@ -58,7 +61,9 @@ fn refused(request: &Value, answer: &Value) -> f64 {
 fn action_kilobytes(action: &Value) -> f64 {
     let parts = action.as_object().into_iter().flat_map(|action| action.values());
     let size = |part: &Value| -> usize {
-        let maps = ["Item", "Key", "ExpressionAttributeValues"].into_iter().filter_map(|name| part.get(name));
+        let maps = ["Item", "Key", "ExpressionAttributeValues"]
+            .into_iter()
+            .filter_map(|name| part.get(name));
         maps.filter_map(Value::as_object).map(item_bytes).sum()
     };
     kilobytes(parts.map(size).sum())
@@ -74,13 +79,19 @@ fn item_bytes(item: &Map<String, Value>) -> usize {
 }
 
 fn value_bytes(value: &Value) -> usize {
-    let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else { return 0 };
+    let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else {
+        return 0;
+    };
     let text = value.as_str().map_or(0, str::len);
     match kind.as_str() {
         "S" => text,
         "B" => text * 3 / 4,
         "N" => text.div_ceil(2) + 1,
-        "L" => 3 + value.as_array().map_or(0, |list| list.iter().map(|value| 1 + value_bytes(value)).sum()),
+        "L" => {
+            3 + value
+                .as_array()
+                .map_or(0, |list| list.iter().map(|value| 1 + value_bytes(value)).sum())
+        }
         "M" => 3 + value.as_object().map_or(0, |map| map.len() + item_bytes(map)),
         _ => 1,
     }

@@ -1,4 +1,5 @@
-//! The engine in a separate process. Its CPU is not counted for the client, and each cell starts an empty one.
+//! The engine in a separate process. Its CPU is not counted for the client, and each cell starts an
+//! empty one.
 
 use crate::Failure;
 use ledgerfold::clients::Endpoints;

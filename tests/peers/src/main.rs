@@ -43,7 +43,8 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let sizes = if arguments.smoke { Sizes::smoke() } else { Sizes::full(arguments.rounds.into()) };
-    let asked = |scenario| arguments.scenarios.is_empty() || arguments.scenarios.contains(&scenario);
+    let asked =
+        |scenario| arguments.scenarios.is_empty() || arguments.scenarios.contains(&scenario);
     let rows = &arguments.rows;
     let mut report = Report {
         environment: Environment::now(),
@@ -67,14 +68,20 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     if asked(Scenario::Cold) {
         report.cold = cold::run(&sizes, rows).await?;
     }
-    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        report.to_string()
+    };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
 /// Waits for a stop signal.
 async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

@@ -97,7 +97,11 @@ impl Notebook {
 impl Command {
     /// A new command with this number of notes.
     pub(crate) fn new(notes: usize) -> Self {
-        Self { id: Uuid::now_v7(), notes: std::iter::repeat_with(Noted::any).take(notes).collect(), creates: false }
+        Self {
+            id: Uuid::now_v7(),
+            notes: std::iter::repeat_with(Noted::any).take(notes).collect(),
+            creates: false,
+        }
     }
 
     /// A new command with the first note of a notebook.
@@ -116,7 +120,8 @@ impl Noted {
             tags: vec![word().to_owned(), word().to_owned()],
             text: String::new(),
         };
-        let room = EVENT_BYTES.saturating_sub(serde_json::to_string(&note).map_or(0, |json| json.len()));
+        let room =
+            EVENT_BYTES.saturating_sub(serde_json::to_string(&note).map_or(0, |json| json.len()));
         while note.text.len() < room {
             note.text.push_str(word());
             note.text.push(' ');

@@ -41,7 +41,8 @@ pub(crate) struct Table {
 impl Environment {
     pub(crate) fn now() -> Self {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let packages = ["dynoxide-rs", "aws-sdk-dynamodb", "cqrs-es", "dynamo-es", "event-store-adapter-rs"];
+        let packages =
+            ["dynoxide-rs", "aws-sdk-dynamodb", "cqrs-es", "dynamo-es", "event-store-adapter-rs"];
         Self {
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             load_before: load.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
@@ -60,7 +61,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Environment { cores, load_before, optimised, packages } = &self.environment;
         writeln!(f, "Measured with {}.", packages.join(", "))?;
-        writeln!(f, "{cores} cores, shared by client and engine; load before the run {load_before}.")?;
+        writeln!(
+            f,
+            "{cores} cores, shared by client and engine; load before the run {load_before}."
+        )?;
         if !optimised {
             writeln!(f, "**Not an optimised build: times mean nothing.**")?;
         }
@@ -102,7 +106,8 @@ mod tests {
     #[test]
     fn a_table_is_markdown() {
         let lines = vec![vec!["a".to_owned(), "1".to_owned()]];
-        let table = Table { title: "T".to_owned(), head: vec!["row", "n"], lines, notes: vec!["so"] };
+        let table =
+            Table { title: "T".to_owned(), head: vec!["row", "n"], lines, notes: vec!["so"] };
         assert_eq!(table.to_string(), "### T\n\n| row | n |\n|---|---|\n| a | 1 |\n\n- so\n");
     }
 }

@@ -133,7 +133,12 @@ impl Store {
     }
 
     /// Tries a command once: load, fold, decide, append.
-    pub(crate) async fn attempt(&self, writer: usize, stream: &str, command: &Command) -> Result<Attempt, Failure> {
+    pub(crate) async fn attempt(
+        &self,
+        writer: usize,
+        stream: &str,
+        command: &Command,
+    ) -> Result<Attempt, Failure> {
         match self {
             Self::Ledgerfold(row) => row.attempt(writer, stream, command).await,
             Self::DynamoEs(row) => row.attempt(stream, command).await,

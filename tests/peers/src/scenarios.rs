@@ -1,5 +1,5 @@
-//! The scenarios. A cell is one row in one scenario and round, with a new engine and database. The state is checked at
-//! its end.
+//! The scenarios. A cell is one row in one scenario and round, with a new engine and database. The
+//! state is checked at its end.
 
 pub(crate) mod cold;
 pub(crate) mod cost;
@@ -103,7 +103,12 @@ impl Cell {
     }
 
     /// A process of another row on the same tables, or with conflicting writers.
-    pub(crate) async fn process_as(&self, row: Row, task: Task, writers: usize) -> Result<Process, Failure> {
+    pub(crate) async fn process_as(
+        &self,
+        row: Row,
+        task: Task,
+        writers: usize,
+    ) -> Result<Process, Failure> {
         let (client, wire) = self.client(task)?;
         let store = Store::open(row, client, writers).await?;
         wire.take();
@@ -124,7 +129,8 @@ impl Cell {
         let clients = Clients::loopback(self.engine.endpoints());
         let config = clients.dynamodb.config();
         let secret = &self.engine.endpoints().key.secret;
-        let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task, secret);
+        let wire =
+            Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task, secret);
         // event-store-adapter-rs needs it. It pauses only if the engine omits items.
         let sleep = SharedAsyncSleep::new(TokioSleep::new());
         let config = config.to_builder().http_client(wire.clone()).sleep_impl(sleep).build();
@@ -160,7 +166,12 @@ pub(crate) fn chosen(asked: &[Row], of_scenario: &[Row]) -> Vec<Row> {
 }
 
 /// Retries a command at once after each conflict. Returns the number of conflicts.
-pub(crate) async fn finish(store: &Store, writer: usize, stream: &str, command: &Command) -> Result<u32, Failure> {
+pub(crate) async fn finish(
+    store: &Store,
+    writer: usize,
+    stream: &str,
+    command: &Command,
+) -> Result<u32, Failure> {
     let mut conflicts = 0;
     for _ in 0..MAX_ATTEMPTS {
         let attempt = store.attempt(writer, stream, command).await?;
@@ -185,7 +196,9 @@ pub(crate) async fn check(store: &Store, stream: &str, notes: u64) -> Result<(),
     let read = store.read(stream).await?;
     match read.notes == notes {
         true => Ok(()),
-        false => Err(format!("the state of {stream} counts {} notes, not {notes}", read.notes).into()),
+        false => {
+            Err(format!("the state of {stream} counts {} notes, not {notes}", read.notes).into())
+        }
     }
 }
 

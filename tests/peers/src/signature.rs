@@ -1,4 +1,5 @@
-//! Signs a request again after the wire has changed its body, because the engine verifies signatures.
+//! Signs a request again after the wire has changed its body, because the engine verifies
+//! signatures.
 
 use aws_sdk_dynamodb::config::http::HttpRequest;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};

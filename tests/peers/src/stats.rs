@@ -40,7 +40,8 @@ pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     sorted.get(index).map_or(0.0, |took| took.as_secs_f64() * 1_000.0)
 }
 
-/// Three significant figures, or all digits before the point with commas. Whole numbers have no point.
+/// Three significant figures, or all digits before the point with commas. Whole numbers have no
+/// point.
 pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,
@@ -66,8 +67,14 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_grouped() {
-        let cases =
-            [(0.0, "0"), (4.04, "4.04"), (108.7, "109"), (1_441.2, "1,441"), (647_200.0, "647,200"), (2.5, "2.5")];
+        let cases = [
+            (0.0, "0"),
+            (4.04, "4.04"),
+            (108.7, "109"),
+            (1_441.2, "1,441"),
+            (647_200.0, "647,200"),
+            (2.5, "2.5"),
+        ];
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }

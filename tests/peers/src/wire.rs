@@ -27,7 +27,8 @@ const TOKEN: &str = ",\"ClientRequestToken\":\"";
 pub(crate) enum Task {
     /// Counts requests, bytes and units. It makes every request report its units.
     Count,
-    /// Removes `ClientRequestToken`, because the engine searches all tokens of ten minutes at each transaction.
+    /// Removes `ClientRequestToken`, because the engine searches all tokens of ten minutes at each
+    /// transaction.
     DropTokens,
 }
 
@@ -64,7 +65,11 @@ impl Wire {
         std::mem::take(&mut self.traffic.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn carry(self, connector: SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    async fn carry(
+        self,
+        connector: SharedHttpConnector,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
         match self.task {
             Task::Count => self.count(connector, request).await,
             Task::DropTokens => connector.call(without_token(request, &self.secret)).await,
@@ -84,7 +89,8 @@ impl Wire {
         if !asked && takes_capacity(&operation) {
             insert(&mut body, ASK_FOR_CAPACITY, json!("TOTAL"));
         }
-        let answer = connector.call(with_body(request, body.to_string().into_bytes(), &self.secret)).await?;
+        let answer =
+            connector.call(with_body(request, body.to_string().into_bytes(), &self.secret)).await?;
         let status = answer.status();
         let bytes = ByteStream::new(answer.into_body()).collect().await;
         let bytes = bytes.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
@@ -125,7 +131,11 @@ impl AddAssign for Traffic {
 fn described(operation: &str, body: &Value) -> String {
     let actions = body.get("TransactItems").and_then(Value::as_array).map(Vec::len);
     let keys = |tables: &serde_json::Map<String, Value>| -> usize {
-        tables.values().filter_map(|table| table.get("Keys").and_then(Value::as_array)).map(Vec::len).sum()
+        tables
+            .values()
+            .filter_map(|table| table.get("Keys").and_then(Value::as_array))
+            .map(Vec::len)
+            .sum()
     };
     let items = actions.or_else(|| body.get("RequestItems").and_then(Value::as_object).map(keys));
     let short = operation.trim_end_matches("Items").trim_end_matches("Item");
@@ -148,7 +158,9 @@ fn insert(object: &mut Value, name: &str, value: Value) {
 /// Without parsing the JSON, so that transactional rows pay almost nothing for it.
 fn without_token(request: HttpRequest, secret: &str) -> HttpRequest {
     let body = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok());
-    let cut = body.and_then(|body| body.rsplit_once(TOKEN)).map(|(before, _)| format!("{before}}}").into_bytes());
+    let cut = body
+        .and_then(|body| body.rsplit_once(TOKEN))
+        .map(|(before, _)| format!("{before}}}").into_bytes());
     match cut {
         Some(body) => with_body(request, body, secret),
         None => request,
@@ -175,7 +187,11 @@ impl fmt::Debug for Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         let under = self.under.http_connector(settings, components);
         SharedHttpConnector::new(Connector { wire: self.clone(), under })
     }

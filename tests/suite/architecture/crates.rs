@@ -25,7 +25,13 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ),
     (
         "ledgerfold-bookshop",
-        &["ledgerfold-domain", "ledgerfold-eventstore", "ledgerfold-projections", "ledgerfold-handlers", "ledgerfold"],
+        &[
+            "ledgerfold-domain",
+            "ledgerfold-eventstore",
+            "ledgerfold-projections",
+            "ledgerfold-handlers",
+            "ledgerfold",
+        ],
     ),
     (
         "ledgerfold-bench",
@@ -41,8 +47,16 @@ const MAY_USE: [(&str, &[&str]); 9] = [
 ];
 
 /// The rooms of `projections`, lowest first: each may use only those before it.
-const PROJECTIONS_ROOMS: [&str; 8] =
-    ["stream_read", "tables", "definition", "audit_index", "generations", "engine", "reactor", "rebuild"];
+const PROJECTIONS_ROOMS: [&str; 8] = [
+    "stream_read",
+    "tables",
+    "definition",
+    "audit_index",
+    "generations",
+    "engine",
+    "reactor",
+    "rebuild",
+];
 
 /// Names that say nothing about the content.
 const EMPTY_NAMES: [&str; 10] =
@@ -60,7 +74,15 @@ fn cargo(arguments: &[&str]) -> String {
 }
 
 fn metadata() -> Value {
-    serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked", "--offline"])).unwrap()
+    serde_json::from_str(&cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--locked",
+        "--offline",
+    ]))
+    .unwrap()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -70,7 +92,9 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 /// The direct dependencies of a package.
 fn dependencies(package: &Value) -> BTreeSet<&str> {
     let all = package["dependencies"].as_array().unwrap().iter();
-    all.filter(|dependency| dependency["kind"].is_null()).map(|dependency| text(dependency, "name")).collect()
+    all.filter(|dependency| dependency["kind"].is_null())
+        .map(|dependency| text(dependency, "name"))
+        .collect()
 }
 
 #[test]
@@ -79,8 +103,10 @@ fn crates_look_one_way() {
     let packages = metadata["packages"].as_array().unwrap();
     let ours: BTreeSet<&str> = MAY_USE.iter().map(|(name, _)| *name).collect();
     for (name, allowed) in MAY_USE {
-        let package =
-            packages.iter().find(|package| text(package, "name") == name).unwrap_or_else(|| panic!("no {name}"));
+        let package = packages
+            .iter()
+            .find(|package| text(package, "name") == name)
+            .unwrap_or_else(|| panic!("no {name}"));
         for used in dependencies(package).intersection(&ours) {
             assert!(allowed.contains(used), "{name} must not use {used}");
         }
@@ -104,7 +130,17 @@ fn the_rooms_of_projections_look_one_way() {
 /// All crates that a crate links when it is built alone. A workspace build would add features of
 /// others.
 fn linked(name: &str) -> BTreeSet<String> {
-    let tree = cargo(&["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--locked", "--offline"]);
+    let tree = cargo(&[
+        "tree",
+        "--package",
+        name,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--locked",
+        "--offline",
+    ]);
     tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
@@ -112,7 +148,9 @@ fn linked(name: &str) -> BTreeSet<String> {
 fn the_event_store_links_neither_a_web_server_nor_lambda() {
     let linked = linked("ledgerfold-eventstore");
     assert!(linked.contains("aws-sdk-dynamodb"));
-    for foreign in ["axum", "lambda_runtime", "aws_lambda_events", "rusqlite", "clap", "aws-sdk-sqs"] {
+    for foreign in
+        ["axum", "lambda_runtime", "aws_lambda_events", "rusqlite", "clap", "aws-sdk-sqs"]
+    {
         assert!(!linked.contains(foreign), "{foreign}");
     }
 }
@@ -121,7 +159,9 @@ fn the_event_store_links_neither_a_web_server_nor_lambda() {
 fn the_domain_links_nothing_that_could_reach_outside() {
     let linked = linked("ledgerfold-domain");
     assert!(linked.contains("serde"));
-    for reaching in ["tokio", "hyper", "aws-sdk-dynamodb", "rand", "getrandom", "fastrand", "reqwest", "mio"] {
+    for reaching in
+        ["tokio", "hyper", "aws-sdk-dynamodb", "rand", "getrandom", "fastrand", "reqwest", "mio"]
+    {
         assert!(!linked.contains(reaching), "{reaching}");
     }
 }
@@ -156,16 +196,31 @@ fn nowhere(folder: &str, words: &[&str]) {
 fn the_domain_has_no_io_no_async_no_clock_and_no_chance() {
     nowhere(
         "domain/src",
-        &["std::fs", "std::net", "std::io", "std::env", "async fn", "SystemTime", "Instant::", "new_v4", "now_v7"],
+        &[
+            "std::fs",
+            "std::net",
+            "std::io",
+            "std::env",
+            "async fn",
+            "SystemTime",
+            "Instant::",
+            "new_v4",
+            "now_v7",
+        ],
     );
 }
 
 /// A team replaces `domain/`. The rest is the machine, which names no app.
 #[test]
 fn the_machine_knows_nothing_of_the_bookshop() {
-    for folder in
-        ["eventstore/src", "projections/src", "handlers/src", "infra/src", "infra/dynamodb/src", "infra/sqs/src"]
-    {
+    for folder in [
+        "eventstore/src",
+        "projections/src",
+        "handlers/src",
+        "infra/src",
+        "infra/dynamodb/src",
+        "infra/sqs/src",
+    ] {
         for (path, text) in sources(folder) {
             let text = text.to_lowercase();
             for word in ["domain::", "isbn", "bestseller", "fulfilment", "bookshop"] {
@@ -200,8 +255,17 @@ fn aws_event_types_stop_at_the_handlers() {
 /// `http` and `aws` are the top rooms of the handlers: what they serve does not know them.
 #[test]
 fn no_room_below_the_api_knows_it() {
-    for room in ["access", "app", "audit", "command_queue", "delivery", "operations", "problem", "process", "telemetry"]
-    {
+    for room in [
+        "access",
+        "app",
+        "audit",
+        "command_queue",
+        "delivery",
+        "operations",
+        "problem",
+        "process",
+        "telemetry",
+    ] {
         nowhere(&format!("handlers/src/{room}"), &["crate::http"]);
     }
 }
@@ -212,7 +276,11 @@ fn every_name_says_what_is_inside() {
         for (path, _) in sources(folder) {
             let stem = path.file_stem().unwrap().to_str().unwrap();
             let parent = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
-            assert!(!EMPTY_NAMES.contains(&stem) && !EMPTY_NAMES.contains(&parent), "{}", path.display());
+            assert!(
+                !EMPTY_NAMES.contains(&stem) && !EMPTY_NAMES.contains(&parent),
+                "{}",
+                path.display()
+            );
         }
     }
 }
@@ -220,8 +288,12 @@ fn every_name_says_what_is_inside() {
 #[test]
 fn no_test_is_left_out_and_nothing_is_left_to_do() {
     // In two halves, so that this file is not found.
-    let words =
-        [["#[ign", "ore"].concat(), ["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["unimplement", "ed!"].concat()];
+    let words = [
+        ["#[ign", "ore"].concat(),
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["unimplement", "ed!"].concat(),
+    ];
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     for folder in ["domain", "eventstore", "projections", "handlers", "infra", "tests"] {
         nowhere(folder, &words);
@@ -238,8 +310,11 @@ fn every_test_named_in_the_table_of_peers_cases_exists() {
         for word in row.split('`').skip(1).step_by(2) {
             if word.ends_with(".rs") {
                 file = Some((word, text_of_suite(word)));
-            } else if word.starts_with(|c: char| c.is_ascii_lowercase()) && word.matches('_').count() > 2 {
-                let (path, text) = file.as_ref().unwrap_or_else(|| panic!("{word} stands behind no file"));
+            } else if word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word.matches('_').count() > 2
+            {
+                let (path, text) =
+                    file.as_ref().unwrap_or_else(|| panic!("{word} stands behind no file"));
                 assert!(text.contains(&format!("fn {word}(")), "{path} has no test {word}");
                 named += 1;
             }
@@ -247,15 +322,23 @@ fn every_test_named_in_the_table_of_peers_cases_exists() {
         let verdict = row.split('|').nth(2).unwrap_or_default().trim();
         let known = ["passes", "differs on purpose", "not applicable", "here", "---"];
         assert!(known.iter().any(|known| verdict.starts_with(known)), "no verdict: {row}");
-        let elsewhere = ["the same", "as above", "the rows of"].iter().any(|words| verdict.contains(words));
-        assert!(!verdict.starts_with("passes") || file.is_some() || elsewhere, "names no test: {row}");
+        let elsewhere =
+            ["the same", "as above", "the rows of"].iter().any(|words| verdict.contains(words));
+        assert!(
+            !verdict.starts_with("passes") || file.is_some() || elsewhere,
+            "names no test: {row}"
+        );
     }
     assert!(named > 80, "{named} tests are named");
 }
 
 /// A file of the store's suite, of another suite, or of a crate.
 fn text_of_suite(path: &str) -> String {
-    let places = ["tests/suite/store", "tests/suite", ""].map(|folder| root().join(folder).join(path));
-    let found = places.iter().find(|place| place.exists()).unwrap_or_else(|| panic!("there is no file {path}"));
+    let places =
+        ["tests/suite/store", "tests/suite", ""].map(|folder| root().join(folder).join(path));
+    let found = places
+        .iter()
+        .find(|place| place.exists())
+        .unwrap_or_else(|| panic!("there is no file {path}"));
     std::fs::read_to_string(found).unwrap()
 }

@@ -10,13 +10,28 @@ async fn a_command_is_handled_once_and_refused_with_a_code() {
     let bank = open().await;
     bank.account("a", 1500).await;
     let again = bank.command("/accounts/a/deposit", "first-a", &json!({"minor": 1500})).await;
-    assert_eq!((again.status, again.is_replay(), &again.body["version"]), (200, true, &json!(2)), "{again:?}");
+    assert_eq!(
+        (again.status, again.is_replay(), &again.body["version"]),
+        (200, true, &json!(2)),
+        "{again:?}"
+    );
     let other = bank.command("/accounts/a/deposit", "first-a", &json!({"minor": 1})).await;
-    assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:problem:billing:idempotency-key-reused")));
-    let refused = bank.command("/accounts/a/withdraw", "w", &json!({"minor": 1501, "reason": "cash"})).await;
+    assert_eq!(
+        (other.status, &other.body["type"]),
+        (422, &json!("urn:problem:billing:idempotency-key-reused"))
+    );
+    let refused =
+        bank.command("/accounts/a/withdraw", "w", &json!({"minor": 1501, "reason": "cash"})).await;
     let Response { status, body, .. } = &refused;
-    assert_eq!((*status, &body["type"]), (422, &json!("urn:problem:billing:refused")), "{refused:?}");
-    assert_eq!((&body["code"], &body["reason"]), (&json!("insufficient"), &json!("only 1500 are there")));
+    assert_eq!(
+        (*status, &body["type"]),
+        (422, &json!("urn:problem:billing:refused")),
+        "{refused:?}"
+    );
+    assert_eq!(
+        (&body["code"], &body["reason"]),
+        (&json!("insufficient"), &json!("only 1500 are there"))
+    );
     assert_eq!(
         bank.get("/accounts/a?at_least=2").await.body,
         json!({"owner": "a", "balance_minor": 1500, "open": true})
@@ -36,12 +51,17 @@ async fn a_transfer_is_on_both_accounts_or_on_none() {
     };
     let done = transfer("t", 200).await;
     is_done(&done);
-    let streams: Vec<_> = done.body["streams"].as_array().unwrap().iter().map(|part| &part["stream"]).collect();
+    let streams: Vec<_> =
+        done.body["streams"].as_array().unwrap().iter().map(|part| &part["stream"]).collect();
     assert_eq!(streams, ["account-a", "account-b"]);
     let again = transfer("t", 200).await;
     assert_eq!((again.is_replay(), &again.body), (true, &done.body));
     let refused = transfer("u", 1301).await;
-    assert_eq!((refused.status, &refused.body["code"]), (422, &json!("insufficient")), "{refused:?}");
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (422, &json!("insufficient")),
+        "{refused:?}"
+    );
     assert_eq!((bank.balance("a", 3).await, bank.balance("b", 2).await), (1300, 200));
     for (body, rule) in [
         (json!({"from": "a", "minor": 1}), "to: is required"),
@@ -63,7 +83,8 @@ async fn a_command_can_be_answered_later() {
     let bank = open().await;
     bank.account("a", 0).await;
     let url = bank.url("/accounts/a/deposit");
-    let later = bank.http.post(url).header("Prefer", "respond-async").header("Idempotency-Key", "later");
+    let later =
+        bank.http.post(url).header("Prefer", "respond-async").header("Idempotency-Key", "later");
     let taken = sent(later.json(&json!({"minor": 7}))).await;
     assert_eq!((taken.status, &taken.body["stream"]), (202, &json!("account-a")), "{taken:?}");
     let status = eventually("it is answered", || async {
@@ -71,15 +92,23 @@ async fn a_command_can_be_answered_later() {
         (status["status"] != "pending").then_some(status)
     });
     let status = status.await;
-    assert_eq!((&status["status"], &status["result"]["events"][0]["type"]), (&json!("done"), &json!("Deposited")));
+    assert_eq!(
+        (&status["status"], &status["result"]["events"][0]["type"]),
+        (&json!("done"), &json!("Deposited"))
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_body_is_reported_field_by_field() {
     let bank = open().await;
     let answer = bank.command("/accounts/a/open", "k", &json!({"minor": 7})).await;
-    let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
-    assert_eq!((answer.status, fields), (400, vec![&json!("owner"), &json!("minor")]), "{answer:?}");
+    let fields: Vec<_> =
+        answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(
+        (answer.status, fields),
+        (400, vec![&json!("owner"), &json!("minor")]),
+        "{answer:?}"
+    );
     assert_eq!(bank.command("/accounts/a/burn", "k", &json!({})).await.status, 404);
     assert_eq!(bank.get("/audit/streams/account-a").await.status, 404, "nothing was recorded");
 }
@@ -88,11 +117,17 @@ async fn a_wrong_body_is_reported_field_by_field() {
 async fn past_rows_and_differences_are_answered() {
     let bank = open().await;
     bank.account("a", 5).await;
-    is_done(&bank.command("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await);
+    is_done(
+        &bank.command("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await,
+    );
     let at = bank.get("/audit/streams/account-a/at?version=2").await.body;
     assert_eq!((&at["read_model"], &at["state"]["balance_minor"]), (&json!("accounts"), &json!(5)));
     let changes = bank.get("/audit/streams/account-a/diff?from=2&to=3").await.body;
-    assert_eq!(changes["changes"], json!([{"path": "balance_minor", "before": 5, "after": 3}]), "{changes}");
+    assert_eq!(
+        changes["changes"],
+        json!([{"path": "balance_minor", "before": 5, "after": 3}]),
+        "{changes}"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +157,9 @@ async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
     assert_eq!(paid[2], "RenewalPaid");
     let month = &bank.get("/audit/streams/subscription-s").await.body["events"][2]["recorded_at"];
     let path = format!("/revenue/{}", &month.as_str().unwrap()[..7]);
-    let revenue = eventually("it is counted", || async { Some(bank.get(&path).await).filter(|row| row.status == 200) });
+    let revenue = eventually("it is counted", || async {
+        Some(bank.get(&path).await).filter(|row| row.status == 200)
+    });
     assert_eq!(revenue.await.body, json!(1000));
     for missing in ["/revenue/1999-01", "/revenue/fence%2Fsubscription-s"] {
         assert_eq!(bank.get(missing).await.status, 404, "{missing}");
@@ -134,14 +171,26 @@ async fn the_document_describes_each_command_from_its_type() {
     let bank = open().await;
     let document = bank.get("/openapi.json").await.body;
     assert_eq!(document["info"]["title"], "Billing");
-    assert!(document["info"]["description"].as_str().unwrap().starts_with("Accounts and subscriptions."));
+    assert!(
+        document["info"]["description"]
+            .as_str()
+            .unwrap()
+            .starts_with("Accounts and subscriptions.")
+    );
     let open = &document["paths"]["/accounts/{id}/open"]["post"];
-    assert_eq!((&open["operationId"], &open["summary"]), (&json!("account.Open"), &json!("Open the account.")));
+    assert_eq!(
+        (&open["operationId"], &open["summary"]),
+        (&json!("account.Open"), &json!("Open the account."))
+    );
     let content = &open["requestBody"]["content"]["application/json"];
     assert_eq!(content["example"], json!({"owner": "alice"}));
     let name = content["schema"]["$ref"].as_str().unwrap().trim_start_matches('#');
     let schema = document.pointer(name).unwrap();
-    assert_eq!((&schema["required"], &schema["additionalProperties"]), (&json!(["owner"]), &json!(false)), "{schema}");
+    assert_eq!(
+        (&schema["required"], &schema["additionalProperties"]),
+        (&json!(["owner"]), &json!(false)),
+        "{schema}"
+    );
     let text = document.to_string();
     for word in ["isbn", "bestseller", "fulfilment", "bookshop", "ledgerfold/"] {
         assert!(!text.contains(word), "the document speaks of {word}");

@@ -29,7 +29,8 @@ async fn open() -> Program {
 }
 
 async fn open_in(data: TempDir) -> Program {
-    Program::of(&mut billing(["dev", "--port", "0", "--data", data.path().to_str().unwrap()]), data).await
+    Program::of(&mut billing(["dev", "--port", "0", "--data", data.path().to_str().unwrap()]), data)
+        .await
 }
 
 #[track_caller]
@@ -41,7 +42,13 @@ impl Program {
     /// Opens an account with so much in it.
     async fn account(&self, name: &str, minor: u64) {
         is_done(
-            &self.command(&format!("/accounts/{name}/open"), &format!("open-{name}"), &json!({"owner": name})).await,
+            &self
+                .command(
+                    &format!("/accounts/{name}/open"),
+                    &format!("open-{name}"),
+                    &json!({"owner": name}),
+                )
+                .await,
         );
         if minor > 0 {
             let (path, key) = (format!("/accounts/{name}/deposit"), format!("first-{name}"));
@@ -51,7 +58,11 @@ impl Program {
 
     async fn subscription(&self, name: &str, account: &str) {
         let start = json!({"account": account, "price_minor": 1000});
-        is_done(&self.command(&format!("/subscriptions/{name}/start"), &format!("start-{name}"), &start).await);
+        is_done(
+            &self
+                .command(&format!("/subscriptions/{name}/start"), &format!("start-{name}"), &start)
+                .await,
+        );
     }
 
     /// The types of a stream's events, once there are so many.
@@ -59,7 +70,12 @@ impl Program {
         eventually("the stream has its events", || async {
             let history = self.get(&format!("/audit/streams/{stream}?limit=100")).await.body;
             let events = history["events"].as_array()?;
-            let types = || events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+            let types = || {
+                events
+                    .iter()
+                    .map(|event| event["type"].as_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
             (events.len() >= count).then(types)
         })
         .await

@@ -10,14 +10,20 @@ async fn a_renewal_is_paid_and_counted() {
     bank.account("a", 2500).await;
     bank.subscription("s", "a").await;
     for renewal in 1..=2_usize {
-        is_done(&bank.command("/subscriptions/s/renew", &format!("renew-{renewal}"), &json!({})).await);
+        is_done(
+            &bank.command("/subscriptions/s/renew", &format!("renew-{renewal}"), &json!({})).await,
+        );
         let types = bank.types_of("subscription-s", 1 + 2 * renewal).await;
         assert_eq!(types.last().unwrap(), "RenewalPaid", "{types:?}");
     }
     assert_eq!(bank.balance("a", 4).await, 500);
     let trace = bank.get("/audit/streams/account-a?limit=10").await.body;
     let paid = &trace["events"][2];
-    assert_eq!((&paid["actor"], &paid["causation_id"]), (&json!("payments"), &json!("subscription-s:2")), "{paid}");
+    assert_eq!(
+        (&paid["actor"], &paid["causation_id"]),
+        (&json!("payments"), &json!("subscription-s:2")),
+        "{paid}"
+    );
 }
 
 #[tokio::test]
@@ -44,5 +50,9 @@ async fn a_refused_renewal_is_never_paid_later() {
     assert_eq!(types, ["AccountOpened", "Deposited", "$Refused", "Deposited", "Withdrawn"]);
     assert_eq!(bank.balance("a", 5).await, 4010);
     let caller = bank.http.post(bank.url("/accounts/a/deposit")).header("X-Actor", "payments");
-    assert_eq!(sent(caller.json(&json!({"minor": 1}))).await.status, 400, "a process's name is no caller's");
+    assert_eq!(
+        sent(caller.json(&json!({"minor": 1}))).await.status,
+        400,
+        "a process's name is no caller's"
+    );
 }

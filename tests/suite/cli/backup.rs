@@ -1,4 +1,5 @@
-//! `ledgerfold backup` and `restore`: complete under load, refused if data would be lost, no partial copies.
+//! `ledgerfold backup` and `restore`: complete under load, refused if data would be lost, no
+//! partial copies.
 
 use super::{Dev, PATIENCE, client, ended, receive, run};
 use crate::harness::depth::full_or;
@@ -23,7 +24,9 @@ fn text(path: &Path) -> &str {
 fn order(http: &Client, url: &str, number: usize) -> reqwest::RequestBuilder {
     let lines = json!([{"isbn": "9780306406157", "quantity": 1, "unit_price_minor": 1000}]);
     let body = json!({"customer_id": "c-1", "currency": "EUR", "lines": lines});
-    http.post(format!("{url}/orders")).header("Idempotency-Key", format!("order-{number}")).json(&body)
+    http.post(format!("{url}/orders"))
+        .header("Idempotency-Key", format!("order-{number}"))
+        .json(&body)
 }
 
 /// Places orders until the program ends. Returns the acknowledged ones.
@@ -52,8 +55,10 @@ async fn decided_orders(url: &str, at_least: usize) -> Vec<Value> {
     let http = client();
     let look = async {
         loop {
-            let answer = http.get(format!("{url}/customers/c-1/orders?limit=500")).send().await.unwrap();
-            let orders = answer.json::<Value>().await.unwrap()["orders"].as_array().unwrap().clone();
+            let answer =
+                http.get(format!("{url}/customers/c-1/orders?limit=500")).send().await.unwrap();
+            let orders =
+                answer.json::<Value>().await.unwrap()["orders"].as_array().unwrap().clone();
             if orders.len() >= at_least && orders.iter().all(|order| order["status"] != "placed") {
                 return orders;
             }
@@ -94,8 +99,15 @@ async fn a_backup_under_load_loses_nothing_that_was_answered() {
         let answered_before = acknowledged.load(Ordering::SeqCst);
         let copy = copy.with_extension(round.to_string());
         let report = run(["backup", text(&copy), "--data", text(&data), "--json"]).await;
-        assert_eq!((report.status, report.json()["verified"].as_bool()), (0, Some(true)), "{report:?}");
-        assert!(report.json()["commits"].as_u64().unwrap() >= u64::try_from(answered_before).unwrap(), "{report:?}");
+        assert_eq!(
+            (report.status, report.json()["verified"].as_bool()),
+            (0, Some(true)),
+            "{report:?}"
+        );
+        assert!(
+            report.json()["commits"].as_u64().unwrap() >= u64::try_from(answered_before).unwrap(),
+            "{report:?}"
+        );
 
         let said = run(["restore", text(&copy), "--data", text(&restored), "--fresh"]).await.done();
         assert!(said.contains("all verified"), "{said}");
@@ -110,7 +122,9 @@ async fn a_backup_under_load_loses_nothing_that_was_answered() {
     }
     assert_eq!(dev.interrupt().await, 0);
     placing.await.unwrap();
-    let reconciled = run(["projection", "reconcile", "orders", "--wait", "--json", "--data", text(&restored)]).await;
+    let reconciled =
+        run(["projection", "reconcile", "orders", "--wait", "--json", "--data", text(&restored)])
+            .await;
     assert_eq!(reconciled.json()["report"]["complete"], true, "{reconciled:?}");
 }
 
@@ -124,7 +138,10 @@ async fn a_killed_program_s_folder_is_backed_up_too() {
     run(["backup", text(&copy), "--data", text(&data)]).await.done();
     run(["restore", text(&copy), "--data", text(&restored)]).await.done();
     for folder in [data, restored] {
-        let history = run(["audit", "history", "stock-9780306406157", "--json", "--data", text(&folder)]).await.done();
+        let history =
+            run(["audit", "history", "stock-9780306406157", "--json", "--data", text(&folder)])
+                .await
+                .done();
         assert_eq!(history.matches("StockReceived").count(), 3, "{history}");
     }
 }
@@ -136,17 +153,29 @@ async fn folders_with_something_in_them_are_refused() {
     let [copy, used, nothing] = ["copy", "used", "nothing"].map(|name| parent.path().join(name));
     std::fs::create_dir(&used).unwrap();
     std::fs::write(used.join("notes.txt"), "mine").unwrap();
-    run(["backup", text(&used), "--data", text(&data)]).await.failed_saying("is not empty: choose a new folder");
-    run(["backup", text(&copy), "--data", text(&nothing)]).await.failed_saying("there is no data in");
-    run(["restore", text(&nothing), "--data", text(&data)]).await.failed_saying("there is no data in");
+    run(["backup", text(&used), "--data", text(&data)])
+        .await
+        .failed_saying("is not empty: choose a new folder");
+    run(["backup", text(&copy), "--data", text(&nothing)])
+        .await
+        .failed_saying("there is no data in");
+    run(["restore", text(&nothing), "--data", text(&data)])
+        .await
+        .failed_saying("there is no data in");
     assert!(!copy.exists() && !nothing.exists());
 
     std::fs::create_dir(&copy).unwrap();
     run(["backup", text(&copy), "--data", text(&data)]).await.done();
-    run(["restore", text(&copy), "--data", text(&used)]).await.failed_saying("is no data folder of ledgerfold");
-    run(["restore", text(&copy), "--data", text(&data)]).await.failed_saying("replace it with --fresh");
+    run(["restore", text(&copy), "--data", text(&used)])
+        .await
+        .failed_saying("is no data folder of ledgerfold");
+    run(["restore", text(&copy), "--data", text(&data)])
+        .await
+        .failed_saying("replace it with --fresh");
     let dev = Dev::start(&data).await;
-    run(["restore", text(&copy), "--data", text(&data), "--fresh"]).await.failed_saying("is in use by process");
+    run(["restore", text(&copy), "--data", text(&data), "--fresh"])
+        .await
+        .failed_saying("is in use by process");
     run(["restore", text(&data), "--data", text(&nothing)]).await.failed_saying("is in use");
     assert_eq!(dev.interrupt().await, 0);
     run(["restore", text(&copy), "--data", text(&data), "--fresh"]).await.done();
@@ -166,7 +195,9 @@ async fn a_damaged_copy_is_not_restored() {
     std::fs::write(&file, bytes).unwrap();
     let said = run(["restore", text(&copy), "--data", text(&restored)]).await;
     assert_eq!(said.status, 3, "{said:?}");
-    assert!(!restored.join("dynamodb.db").exists() && !parent.path().join("restored.partial").exists());
+    assert!(
+        !restored.join("dynamodb.db").exists() && !parent.path().join("restored.partial").exists()
+    );
 }
 
 #[tokio::test]

@@ -40,7 +40,8 @@ async fn left(client: &Client) -> Vec<String> {
 async fn running(data: &TempDir) -> (Dev, Client, String) {
     let mut dev = Dev::start(data.path()).await;
     let exports = dev.exports().await;
-    let endpoint = exports.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap().1.clone();
+    let endpoint =
+        exports.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap().1.clone();
     (dev, clients(&exports).dynamodb, endpoint)
 }
 
@@ -51,7 +52,8 @@ fn counts(answer: &Value, operation: &str) -> (u64, u64, f64, f64) {
     let found = all.iter().find(|found| found["operation"] == operation);
     let found = found.unwrap_or_else(|| panic!("no {operation} in {answer}"));
     let whole = |name: &str| found[name].as_u64().unwrap_or_else(|| panic!("no {name} in {found}"));
-    let number = |name: &str| found[name].as_f64().unwrap_or_else(|| panic!("no {name} in {found}"));
+    let number =
+        |name: &str| found[name].as_f64().unwrap_or_else(|| panic!("no {name} in {found}"));
     assert!(whole("attempts") >= whole("requests"), "{found}");
     assert!(whole("bytes_sent") > 0 && whole("bytes_received") > 0, "{found}");
     assert!(number("p50_ms") > 0.0 && number("p99_ms") >= number("p50_ms"), "{found}");
@@ -73,7 +75,11 @@ async fn the_counts_are_those_of_the_budget() {
         ("retry", 12, 12, 0.0, 6.0),
         ("refused", 12, 24, 0.0, 18.0),
     ] {
-        assert_eq!(counts(&answer, operation), (commands, requests, write_units, read_units), "{operation}");
+        assert_eq!(
+            counts(&answer, operation),
+            (commands, requests, write_units, read_units),
+            "{operation}"
+        );
     }
     // Half a unit per 4 KB, which hold 6 to 20 events of 200 to 600 bytes.
     for (operation, commands, requests, written, events) in [
@@ -93,7 +99,10 @@ async fn the_counts_are_those_of_the_budget() {
     assert!((3.0..=4.0).contains(&write_units), "{write_units} write units");
     for operation in ["race-16", "race-64"] {
         let (commands, requests, write_units, read_units) = counts(&answer, operation);
-        assert!(requests >= 2 * commands && write_units >= 12.0 && read_units > 0.0, "{operation}: {answer}");
+        assert!(
+            requests >= 2 * commands && write_units >= 12.0 && read_units > 0.0,
+            "{operation}: {answer}"
+        );
     }
     for operation in ["hot-16", "hot-64"] {
         let (commands, requests, ..) = counts(&answer, operation);
@@ -126,7 +135,8 @@ async fn a_system_that_is_named_is_left_as_it_was() {
     assert_eq!(client.list_tables().send().await.unwrap().table_names, before);
     assert_eq!(dev.interrupt().await, 0);
 
-    let answer = bench(&temporary, ["--data", data.path().to_str().unwrap(), "--json"]).await.json();
+    let answer =
+        bench(&temporary, ["--data", data.path().to_str().unwrap(), "--json"]).await.json();
     assert_eq!(counts(&answer, "create"), (12, 12, 12.0, 0.0));
     let (_dev, client, _) = running(&data).await;
     assert_eq!(client.list_tables().send().await.unwrap().table_names, before);
@@ -144,12 +154,14 @@ fn endless<const N: usize>(more: [&str; N]) -> Command {
 pub(super) async fn interrupt(mut child: Child) {
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
-    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
+    let status =
+        tokio::time::timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
     let (mut stdout, mut stderr) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
     let status = status.code().expect("it was killed");
-    Ended { status, stdout, stderr }.failed_saying("stopped before the end: its tables and files are removed");
+    Ended { status, stdout, stderr }
+        .failed_saying("stopped before the end: its tables and files are removed");
 }
 
 /// Polls until the condition holds.
@@ -166,7 +178,8 @@ pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
 async fn ctrl_c_ends_it_and_removes_what_it_made() {
     let (data, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (_dev, client, endpoint) = running(&data).await;
-    let child = endless(["--endpoint", &endpoint]).env("LEDGERFOLD_DATA", data.path()).spawn().unwrap();
+    let child =
+        endless(["--endpoint", &endpoint]).env("LEDGERFOLD_DATA", data.path()).spawn().unwrap();
     until(async || {
         let tables = left(&client).await;
         let Some(table) = tables.first() else { return false };
@@ -184,16 +197,22 @@ async fn ctrl_c_ends_it_and_removes_what_it_made() {
 
 #[tokio::test]
 async fn wrong_use_is_told_before_anything_is_made() {
-    for (option, value) in
-        [("--commands", "0"), ("--commands", "many"), ("--clients", "0"), ("--clients", "257"), ("--events", "0")]
-    {
+    for (option, value) in [
+        ("--commands", "0"),
+        ("--commands", "many"),
+        ("--clients", "0"),
+        ("--clients", "257"),
+        ("--events", "0"),
+    ] {
         run_bench([option, value]).await.is_wrong_use(option);
     }
     run_bench(["--aws", "--data", "x"]).await.is_wrong_use("--aws");
     run_bench(["--aws", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--aws");
     run_bench(["--data", "x", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--data");
     run_bench(["--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
-    run_bench(["--data", "/nowhere/at/all"]).await.failed_saying("there is no folder /nowhere/at/all");
+    run_bench(["--data", "/nowhere/at/all"])
+        .await
+        .failed_saying("there is no folder /nowhere/at/all");
     let mut command = ledgerfold_bench(["--aws"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
     ended(command).await.failed_saying("no running instance found");

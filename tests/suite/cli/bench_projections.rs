@@ -52,24 +52,38 @@ async fn live_events_cost_what_the_design_says() {
     let ended = bench(&folder, ["--threads", "1", "--json"]).await;
     let answer = ended.json();
     assert_eq!((ended.status, &*ended.stderr), (0, ""));
-    // Events and write units, one by one. A book's row is in no list, an order's in one. An audit entry is in two
-    // indexes, besides the entry of the day.
+    // Events and write units, one by one. A book's row is in no list, an order's in one. An audit
+    // entry is in two indexes, besides the entry of the day.
     for (projection, events, puts, write_units) in
         [("stock", 30, 30, 30.0), ("orders", 30, 30, 60.0), ("audit", 60, 61, 181.0)]
     {
         let one = taken(&answer, projection, "one_by_one");
-        assert_eq!((one.whole("events"), one.requests("PutItem"), one.whole("refused")), (events, puts, 0));
+        assert_eq!(
+            (one.whole("events"), one.requests("PutItem"), one.whole("refused")),
+            (events, puts, 0)
+        );
         assert_eq!(one.number("write_units"), write_units, "{projection}: {answer}");
     }
-    // The first event of a stream is written without a read. After each message, the generations are read.
+    // The first event of a stream is written without a read. After each message, the generations
+    // are read.
     for (projection, streams) in [("stock", 2), ("orders", 10)] {
         let gets = taken(&answer, projection, "one_by_one").requests("GetItem");
-        assert!((30 - streams + 30..=30 - streams + 60).contains(&gets), "{projection}: {gets} reads");
+        assert!(
+            (30 - streams + 30..=30 - streams + 60).contains(&gets),
+            "{projection}: {gets} reads"
+        );
     }
     let sales = taken(&answer, "bestsellers", "one_by_one");
-    assert_eq!((sales.whole("events"), sales.requests("TransactWriteItems"), sales.requests("PutItem")), (30, 30, 0));
-    // Two units per item: the position, and two rows that are listed in an index when the order is placed.
-    assert!((2.0 * 30.0 + 2.0 * 2.0 * 10.0..=180.0).contains(&sales.number("write_units")), "{answer}");
+    assert_eq!(
+        (sales.whole("events"), sales.requests("TransactWriteItems"), sales.requests("PutItem")),
+        (30, 30, 0)
+    );
+    // Two units per item: the position, and two rows that are listed in an index when the order is
+    // placed.
+    assert!(
+        (2.0 * 30.0 + 2.0 * 2.0 * 10.0..=180.0).contains(&sales.number("write_units")),
+        "{answer}"
+    );
     assert!(is_empty(folder.path()));
 }
 
@@ -77,24 +91,48 @@ async fn live_events_cost_what_the_design_says() {
 async fn ten_messages_and_a_page_cost_one_write_per_stream() {
     let folder = TempDir::new().unwrap();
     let answer = bench(&folder, ["--threads", "1", "--json"]).await.json();
-    let (batches, sales) = (taken(&answer, "stock", "batches_of_10"), taken(&answer, "bestsellers", "batches_of_10"));
-    assert_eq!((batches.whole("events"), sales.whole("events"), sales.requests("TransactWriteItems")), (30, 30, 3));
+    let (batches, sales) =
+        (taken(&answer, "stock", "batches_of_10"), taken(&answer, "bestsellers", "batches_of_10"));
+    assert_eq!(
+        (batches.whole("events"), sales.whole("events"), sales.requests("TransactWriteItems")),
+        (30, 30, 3)
+    );
     assert!((3..=6).contains(&batches.requests("PutItem")), "3 deliveries of 2 streams: {answer}");
-    assert_eq!(batches.number("write_units"), f64::from(u32::try_from(batches.requests("PutItem")).unwrap()));
+    assert_eq!(
+        batches.number("write_units"),
+        f64::from(u32::try_from(batches.requests("PutItem")).unwrap())
+    );
 
     for (projection, rows) in [("orders", 10), ("stock", 2)] {
-        let [backfill, proof, both] = ["backfill", "proof", "rebuild"].map(|work| taken(&answer, projection, work));
-        assert_eq!((both.whole("events"), both.whole("refused"), both.whole("threads")), (30, 0, 1), "{answer}");
-        // The generations at the beginning and at the next pass, and the progress of each of 4 segments.
+        let [backfill, proof, both] =
+            ["backfill", "proof", "rebuild"].map(|work| taken(&answer, projection, work));
+        assert_eq!(
+            (both.whole("events"), both.whole("refused"), both.whole("threads")),
+            (30, 0, 1),
+            "{answer}"
+        );
+        // The generations at the beginning and at the next pass, and the progress of each of 4
+        // segments.
         let puts = backfill.requests("PutItem");
-        assert!((rows + 5..=rows + 6).contains(&puts), "{projection}: {puts} puts of {rows} rows: {answer}");
-        assert!(proof.requests("PutItem") <= 6, "a verification without findings writes no row: {answer}");
+        assert!(
+            (rows + 5..=rows + 6).contains(&puts),
+            "{projection}: {puts} puts of {rows} rows: {answer}"
+        );
+        assert!(
+            proof.requests("PutItem") <= 6,
+            "a verification without findings writes no row: {answer}"
+        );
         assert_eq!(puts + proof.requests("PutItem"), both.requests("PutItem"));
-        assert_eq!((backfill.requests("Scan"), proof.requests("Scan")), (4, 4), "one page per segment: {answer}");
+        assert_eq!(
+            (backfill.requests("Scan"), proof.requests("Scan")),
+            (4, 4),
+            "one page per segment: {answer}"
+        );
         assert!(both.number("write_units") > 0.0 && both.number("read_units") > 0.0);
     }
     let entries = taken(&answer, "audit", "backfill");
-    // The day, for each of 10 streams that a worker processes concurrently, and the items named above.
+    // The day, for each of 10 streams that a worker processes concurrently, and the items named
+    // above.
     assert!((61..=60 + 10 + 6).contains(&entries.requests("PutItem")), "{answer}");
     assert!(is_empty(folder.path()));
 }
@@ -109,8 +147,17 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
             let taken = taken(&answer, projection, work);
             assert!(taken.number("events_per_s") > 0.0 && taken.number("elapsed_ms") > 0.0);
             assert!(taken.number("times_live") > 0.0 && taken.number("sdk_us_per_event") > 0.0);
-            for told in ["times_live_by_cpu", "engine_cpu_us_per_event", "client_cpu_us_per_event", "peak_bytes"] {
-                assert!(taken.0[told].as_f64().is_none_or(|number| number > 0.0), "{told}: {}", taken.0);
+            for told in [
+                "times_live_by_cpu",
+                "engine_cpu_us_per_event",
+                "client_cpu_us_per_event",
+                "peak_bytes",
+            ] {
+                assert!(
+                    taken.0[told].as_f64().is_none_or(|number| number > 0.0),
+                    "{told}: {}",
+                    taken.0
+                );
             }
         }
         assert_eq!(taken(&answer, projection, "one_by_one").number("times_live"), 1.0);
@@ -132,7 +179,9 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
 fn has_table(folder: &Path, name: &str) -> bool {
     let Some(Ok(engine)) = std::fs::read_dir(folder).unwrap().next() else { return false };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let Ok(file) = Connection::open_with_flags(engine.path().join("bench.db"), flags) else { return false };
+    let Ok(file) = Connection::open_with_flags(engine.path().join("bench.db"), flags) else {
+        return false;
+    };
     file.query_row("SELECT 1 FROM _tables WHERE table_name = ?1", [name], |_| Ok(())).is_ok()
 }
 
@@ -165,6 +214,8 @@ async fn wrong_use_is_told_before_anything_is_made() {
     ] {
         run_bench(["projections", option, value]).await.is_wrong_use(option);
     }
-    run_bench(["projections", "--projection", "x"]).await.is_wrong_use("one of orders, stock, bestsellers, audit");
+    run_bench(["projections", "--projection", "x"])
+        .await
+        .is_wrong_use("one of orders, stock, bestsellers, audit");
     run_bench(["--commands", "1", "projections"]).await.is_wrong_use("projections");
 }

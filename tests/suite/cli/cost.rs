@@ -13,7 +13,10 @@ fn number(value: &Value) -> f64 {
 /// The quantity and the price of an item.
 fn item(estimate: &Value, name: &str) -> (f64, f64) {
     let items = estimate["items"].as_array().unwrap();
-    let item = items.iter().find(|item| item["item"] == name).unwrap_or_else(|| panic!("no {name} in {estimate}"));
+    let item = items
+        .iter()
+        .find(|item| item["item"] == name)
+        .unwrap_or_else(|| panic!("no {name} in {estimate}"));
     assert!(item["source"].as_str().unwrap().starts_with("aws.amazon.com/"), "{item}");
     (number(&item["quantity"]), number(&item["usd_per_month"]))
 }
@@ -25,20 +28,30 @@ fn same(found: f64, wanted: f64) {
 
 #[tokio::test]
 async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
-    let answer = run_bench(["cost", "--rate", "100", "--reads", "50", "--history", "30", "--json"]).await.json();
+    let answer = run_bench(["cost", "--rate", "100", "--reads", "50", "--history", "30", "--json"])
+        .await
+        .json();
     let estimate = &answer["estimates"][0];
-    // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment 7; audit 3 x 3.
+    // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment
+    // 7; audit 3 x 3.
     let written = 100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0) * MONTH_S;
-    // Fulfilment's commands; orders 2 x 1.7, bestsellers 2 x 2.3, stock 2, fulfilment 5; audit 3; and the reads.
+    // Fulfilment's commands; orders 2 x 1.7, bestsellers 2 x 2.3, stock 2, fulfilment 5; audit 3;
+    // and the reads.
     let read = (100.0 * (1.0 + (3.4 + 4.6 + 2.0 + 5.0) + 3.0) + 50.0) * MONTH_S;
     // Five items of 300 + 400 bytes, twelve of 300, 100 more each.
-    let stored = 100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 12.0 * 300.0 + 17.0 * 100.0) / 1_073_741_824.0;
-    // 200, 200, 100, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And empty queues.
+    let stored =
+        100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 12.0 * 300.0 + 17.0 * 100.0) / 1_073_741_824.0;
+    // 200, 200, 100, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And
+    // empty queues.
     let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0;
     let queued = (batches * 3.0 + 7.0 * 5.0 / 20.0) * MONTH_S;
     // Those batches, 100 commands, 50 reads, 300 commits in batches of 30.
     let invoked = (batches + 100.0 + 50.0 + 10.0) * MONTH_S;
-    let consumers = 20.0 * 0.092 + 20.0 * 0.017 + 10.0 * 0.107 + 30.0 * 0.057 + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
+    let consumers = 20.0 * 0.092
+        + 20.0 * 0.017
+        + 10.0 * 0.107
+        + 30.0 * 0.057
+        + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
     let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 11.0 * 0.005)) * 0.25 * MONTH_S;
     // A line of 560 bytes for each request, commit and message, 650 an invocation; 150 a request at
     // the gateway.
@@ -75,11 +88,26 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
 
 #[tokio::test]
 async fn a_large_event_costs_its_kilobytes() {
-    let answer =
-        run_bench(["cost", "--rate", "1", "--reads", "0", "--history", "0", "--event-bytes", "4000", "--json"]).await;
+    let answer = run_bench([
+        "cost",
+        "--rate",
+        "1",
+        "--reads",
+        "0",
+        "--history",
+        "0",
+        "--event-bytes",
+        "4000",
+        "--json",
+    ])
+    .await;
     let estimate = &answer.json()["estimates"][0];
-    // 4,400 bytes: a commit and an order's row in table and index have five units each, a consistent read has two.
-    same(item(estimate, "DynamoDB, writes").0, (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0) * MONTH_S);
+    // 4,400 bytes: a commit and an order's row in table and index have five units each, a
+    // consistent read has two.
+    same(
+        item(estimate, "DynamoDB, writes").0,
+        (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0) * MONTH_S,
+    );
     same(item(estimate, "DynamoDB, reads").0, (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0) * MONTH_S);
     same(item(estimate, "DynamoDB, storage").0, 0.0);
     // At one command per second, batches have one message: eleven messages below 64 KB.
@@ -161,7 +189,8 @@ async fn the_book_says_what_the_program_says() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/src/reference/costs.md");
     let page = std::fs::read_to_string(page).unwrap();
     let said = run_bench(["cost"]).await.done();
-    let estimates: Vec<&str> = said.lines().filter(|line| line.contains(" commands/s and ")).collect();
+    let estimates: Vec<&str> =
+        said.lines().filter(|line| line.contains(" commands/s and ")).collect();
     assert_eq!(estimates.len(), 3);
     for estimate in estimates {
         let words: Vec<&str> = estimate.split(' ').collect();
@@ -176,7 +205,9 @@ async fn wrong_figures_are_told() {
         run_bench(["cost", rate]).await.is_wrong_use("a number from 0 to 1000000");
     }
     run_bench(["cost", "--reads=-1"]).await.is_wrong_use("--reads");
-    run_bench(["cost", "--event-bytes", "390001"]).await.is_wrong_use("390001 is not in 1..=390000");
+    run_bench(["cost", "--event-bytes", "390001"])
+        .await
+        .is_wrong_use("390001 is not in 1..=390000");
     run_bench(["cost", "--history", "36501"]).await.is_wrong_use("36501 is not in 0..=36500");
 }
 
@@ -189,6 +220,9 @@ async fn an_idle_system_and_a_slow_one_are_estimated() {
     assert!(estimates[0]["usd_per_million_commands"].is_null(), "{estimates}");
     assert!(estimates[1]["usd_per_million_commands"].is_number(), "{estimates}");
     let said = run_bench(["cost", "--rate", "0", "--rate", "0.01"]).await.done();
-    assert!(said.contains("0 commands/s and 0 reads/s: ") && said.contains("0.01 commands/s"), "{said}");
+    assert!(
+        said.contains("0 commands/s and 0 reads/s: ") && said.contains("0.01 commands/s"),
+        "{said}"
+    );
     assert!(!said.contains("NaN") && !said.contains("inf USD"), "{said}");
 }

@@ -61,7 +61,10 @@ impl Ended {
     #[track_caller]
     fn is_wrong_use(&self, part: &str) {
         assert_eq!((self.status, &*self.stdout), (2, ""), "{self:?}");
-        assert!(self.stderr.starts_with("error: ") && self.stderr.contains(part), "not {part:?}: {self:?}");
+        assert!(
+            self.stderr.starts_with("error: ") && self.stderr.contains(part),
+            "not {part:?}: {self:?}"
+        );
     }
 
     /// Asserts success without output on standard error.
@@ -95,7 +98,8 @@ async fn run<const N: usize>(arguments: [&str; N]) -> Ended {
 }
 
 async fn ended(mut command: Command) -> Ended {
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
+    let output =
+        tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let status = output.status.code().expect("it was killed");
     Ended { status, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -109,7 +113,8 @@ fn client() -> Client {
 async fn receive(dev: &Dev, times: usize) {
     let client = crate::harness::http::Client::of(&dev.url);
     for _ in 0..times {
-        let answer = sent(client.post("/stock/9780306406157/receive", &json!({"quantity": 5}))).await;
+        let answer =
+            sent(client.post("/stock/9780306406157/receive", &json!({"quantity": 5}))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 }

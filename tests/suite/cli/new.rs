@@ -60,7 +60,8 @@ async fn it_makes_a_whole_app_of_that_name() {
     assert!(files["src/main.rs"].contains("book_shop::app()"), "{}", files["src/main.rs"]);
     assert!(files["src/lib.rs"].contains("App::new(\"book-shop\")"), "{}", files["src/lib.rs"]);
     let repository = Path::new(REPOSITORY).canonicalize().unwrap();
-    let handlers = format!("ledgerfold-handlers = {{ path = \"{}/handlers\" }}", repository.display());
+    let handlers =
+        format!("ledgerfold-handlers = {{ path = \"{}/handlers\" }}", repository.display());
     assert!(files["Cargo.toml"].contains(&handlers), "{}", files["Cargo.toml"]);
     assert_eq!(files["Cargo.lock"], fs::read_to_string(repository.join("Cargo.lock")).unwrap());
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o755);
@@ -72,7 +73,8 @@ async fn without_a_folder_of_crates_it_names_their_version() {
     let parent = TempDir::new().unwrap();
     new(&parent.path().join("app"), &[]).await.done();
     let files = files(&parent.path().join("app"));
-    let handlers = format!("ledgerfold-handlers = {{ version = \"{}\" }}", env!("CARGO_PKG_VERSION"));
+    let handlers =
+        format!("ledgerfold-handlers = {{ version = \"{}\" }}", env!("CARGO_PKG_VERSION"));
     assert!(files["Cargo.toml"].contains(&handlers), "{}", files["Cargo.toml"]);
     assert!(!files.contains_key("Cargo.lock"));
 }
@@ -82,7 +84,9 @@ async fn an_empty_folder_is_taken_and_a_full_one_is_kept() {
     let folder = TempDir::new().unwrap();
     new(folder.path(), &[]).await.done();
     let before = files(folder.path());
-    new(folder.path(), &[]).await.failed_saying("the folder exists and is not empty: choose another one with --path");
+    new(folder.path(), &[])
+        .await
+        .failed_saying("the folder exists and is not empty: choose another one with --path");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -100,9 +104,13 @@ async fn where_it_cannot_write_nothing_is_made() {
 #[tokio::test]
 async fn a_name_that_no_crate_can_have_is_refused() {
     for name in ["Shop", "2shop", "shop-", "sh_op", "../shop"] {
-        run(["new", name]).await.is_wrong_use("a name is 1 to 32 lower-case letters, digits and '-'");
+        run(["new", name])
+            .await
+            .is_wrong_use("a name is 1 to 32 lower-case letters, digits and '-'");
     }
     run(["new", "match"]).await.is_wrong_use("is a keyword of Rust");
-    run(["new", "handlers"]).await.is_wrong_use("is used by Rust, Cargo or a crate that the app depends on");
+    run(["new", "handlers"])
+        .await
+        .is_wrong_use("is used by Rust, Cargo or a crate that the app depends on");
     run(["new"]).await.is_wrong_use("<NAME>");
 }

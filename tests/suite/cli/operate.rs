@@ -28,8 +28,11 @@ impl Program {
     /// Tampers with the first event.
     async fn tamper(&self) {
         let table = clients(&self.exports).dynamodb;
-        let items = table.scan().table_name("ledgerfold-events").send().await.unwrap().items.unwrap();
-        let first = |item: &HashMap<String, AttributeValue>| item["version"] == AttributeValue::N("1".to_owned());
+        let items =
+            table.scan().table_name("ledgerfold-events").send().await.unwrap().items.unwrap();
+        let first = |item: &HashMap<String, AttributeValue>| {
+            item["version"] == AttributeValue::N("1".to_owned())
+        };
         let mut item = items.into_iter().find(first).unwrap();
         let written = item["commits"].as_s().unwrap();
         let forged = written.replace("\"quantity\":5", "\"quantity\":50");
@@ -43,7 +46,10 @@ impl Program {
 async fn tables_may_be_made_again_where_they_are() {
     let system = Program::start().await;
     let first = system.operate(["tables", "create"]).await.done();
-    assert_eq!(first.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["KIND", "FOR", "WHERE"]);
+    assert_eq!(
+        first.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["KIND", "FOR", "WHERE"]
+    );
     let sqs = system.endpoint("SQS");
     for word in ["ledgerfold-events", "ledgerfold-read-models", "projection orders", &sqs] {
         assert!(first.contains(word), "no {word} in {first}");
@@ -54,7 +60,13 @@ async fn tables_may_be_made_again_where_they_are() {
         (&made["events"], &made["read_models"]),
         (&json!("ledgerfold-events"), &json!("ledgerfold-read-models"))
     );
-    assert!(made["queues"].as_array().unwrap().iter().all(|queue| queue["url"].as_str().unwrap().starts_with(&sqs)));
+    assert!(
+        made["queues"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|queue| queue["url"].as_str().unwrap().starts_with(&sqs))
+    );
     let other = system.operate(["tables", "create", "--prefix", "shop-2", "--json"]).await.json();
     assert_eq!(other["events"], "shop-2-events");
     receive(&system.dev, 1).await;
@@ -68,17 +80,31 @@ async fn a_history_is_shown_for_people_and_for_programs() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!((lines.len(), lines[0].split_whitespace().next()), (13, Some("VERSION")));
     for word in ["dev", "StockReceived", "{\"quantity\":5}"] {
-        assert!(lines[12].starts_with("12 ") && lines[12].contains(word), "no {word} in {}", lines[12]);
+        assert!(
+            lines[12].starts_with("12 ") && lines[12].contains(word),
+            "no {word} in {}",
+            lines[12]
+        );
     }
-    let part = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
+    let part =
+        system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
     assert_eq!(
         (part.lines().count(), part.lines().last()),
         (6, Some("… up to version 12; continue with --from 7 --to 12"))
     );
-    let json = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"]).await.json();
-    let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
-    assert_eq!((versions, &json["next_from"]), (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7)));
-    let answer = reqwest::get(format!("{}/audit/streams/{STREAM}?from=3&limit=4", system.dev.url)).await.unwrap();
+    let json = system
+        .operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"])
+        .await
+        .json();
+    let versions: Vec<&Value> =
+        json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
+    assert_eq!(
+        (versions, &json["next_from"]),
+        (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7))
+    );
+    let answer = reqwest::get(format!("{}/audit/streams/{STREAM}?from=3&limit=4", system.dev.url))
+        .await
+        .unwrap();
     assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API returns the same");
 }
 
@@ -89,7 +115,10 @@ async fn what_is_as_it_was_written_is_verified() {
     let one = system.operate(["audit", "verify", STREAM]).await.done();
     assert!(one.starts_with(&format!("{STREAM} is intact: 3 commits, head 3 ")), "{one}");
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
-    assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
+    assert_eq!(
+        (&one["verified"], &one["commits"], &one["broken_at"]),
+        (&json!(true), &json!(3), &Value::Null)
+    );
     let all = system.operate(["audit", "verify", "--all"]).await.done();
     // The stock, and the records of three queries, this one included.
     assert_eq!(all, "All 2 streams are intact: 6 commits.\n");
@@ -107,20 +136,36 @@ async fn a_break_is_found_and_ends_with_1() {
     }
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await;
     assert_eq!((one.status, &one.json()["verified"]), (1, &json!(false)));
-    assert!(one.json()["broken_at"]["version"].is_u64() && one.json()["broken_at"]["reason"].is_string(), "{one:?}");
+    assert!(
+        one.json()["broken_at"]["version"].is_u64()
+            && one.json()["broken_at"]["reason"].is_string(),
+        "{one:?}"
+    );
     let all = system.operate(["audit", "verify", "--all", "--json"]).await;
-    assert_eq!((all.status, &all.json()["verified"], &all.json()["streams"]), (1, &json!(false), &json!(2)));
+    assert_eq!(
+        (all.status, &all.json()["verified"], &all.json()["streams"]),
+        (1, &json!(false), &json!(2))
+    );
     assert_eq!(all.json()["broken"].as_array().unwrap().len(), 1);
     assert_eq!(all.json()["broken"][0], one.json());
-    let answer = reqwest::get(format!("{}/audit/streams/{STREAM}/verify", system.dev.url)).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
+    let answer =
+        reqwest::get(format!("{}/audit/streams/{STREAM}/verify", system.dev.url)).await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()),
+        (200, one.json())
+    );
 }
 
 /// Changes the state in the stock's snapshot.
 async fn change_snapshot(system: &Program) {
     let table = clients(&system.exports).dynamodb;
-    let (key, sort_key) = (AttributeValue::S(STREAM.to_owned()), AttributeValue::N((1_u64 << 53).to_string()));
-    let item = table.get_item().table_name("ledgerfold-events").key("stream_id", key).key("version", sort_key);
+    let (key, sort_key) =
+        (AttributeValue::S(STREAM.to_owned()), AttributeValue::N((1_u64 << 53).to_string()));
+    let item = table
+        .get_item()
+        .table_name("ledgerfold-events")
+        .key("stream_id", key)
+        .key("version", sort_key);
     let mut item = item.send().await.unwrap().item.unwrap();
     let stored = item["snapshot"].as_s().unwrap();
     let changed = stored.replacen("\"on_hand\":50", "\"on_hand\":51", 1);
@@ -135,7 +180,10 @@ async fn a_changed_snapshot_is_found_on_request_only() {
     receive(&system.dev, 11).await;
     let one = ["audit", "verify", STREAM, "--snapshots", "--json"];
     let all = ["audit", "verify", "--all", "--snapshots", "--json"];
-    assert_eq!(system.operate(one).await.json()["snapshot"], json!({"result": "equal", "version": 10}));
+    assert_eq!(
+        system.operate(one).await.json()["snapshot"],
+        json!({"result": "equal", "version": 10})
+    );
     let sound = system.operate(all).await;
     assert_eq!((sound.status, &sound.json()["verified"]), (0, &json!(true)));
     assert_eq!(sound.json()["snapshots"], json!({"equal": 1, "ignored": 0, "different": []}));
@@ -143,15 +191,22 @@ async fn a_changed_snapshot_is_found_on_request_only() {
     let reason = "the state is not the fold of the events";
     let found = system.operate(one).await;
     assert_eq!((found.status, &found.json()["verified"]), (1, &json!(true)));
-    assert_eq!(found.json()["snapshot"], json!({"result": "different", "version": 10, "reason": reason}));
+    assert_eq!(
+        found.json()["snapshot"],
+        json!({"result": "different", "version": 10, "reason": reason})
+    );
     let found = system.operate(all).await;
-    let different = json!([{"stream": STREAM, "result": "different", "version": 10, "reason": reason}]);
+    let different =
+        json!([{"stream": STREAM, "result": "different", "version": 10, "reason": reason}]);
     assert_eq!((found.status, &found.json()["snapshots"]["different"]), (1, &different));
     let found = system.operate(["audit", "verify", "--all", "--snapshots"]).await;
-    assert!(found.stdout.contains(&format!("{STREAM}: the snapshot at version 10 DIFFERS: {reason}\n")), "{found:?}");
     assert!(
-        found.stdout.ends_with("0 equal the fold of the events, 1 differ, 0 have another shape and are ignored.\n")
+        found.stdout.contains(&format!("{STREAM}: the snapshot at version 10 DIFFERS: {reason}\n")),
+        "{found:?}"
     );
+    assert!(found.stdout.ends_with(
+        "0 equal the fold of the events, 1 differ, 0 have another shape and are ignored.\n"
+    ));
     assert_eq!(system.operate(["audit", "verify", "--all"]).await.status, 0);
 }
 
@@ -213,11 +268,17 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
         put.item("version", AttributeValue::N(version.to_owned())).send().await.unwrap();
     }
     let told = system.operate(["audit", "verify", "--all"]).await;
-    assert_eq!((told.status, told.stdout.matches("UNEXPECTED item: stream ").count()), (1, 3), "{told:?}");
+    assert_eq!(
+        (told.status, told.stdout.matches("UNEXPECTED item: stream ").count()),
+        (1, 3),
+        "{told:?}"
+    );
     // An item before version 1 is in a stream's partition, and so makes that stream corrupt.
     assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
     assert!(
-        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."),
+        told.stdout.contains(
+            "1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."
+        ),
         "{told:?}"
     );
     let json = system.operate(["audit", "verify", "--all", "--json"]).await;
@@ -235,8 +296,12 @@ async fn a_stopped_folder_is_audited_where_it_lies() {
     let history = run(["audit", "history", STREAM, "--data", folder, "--json"]).await;
     assert_eq!((history.status, history.json()["events"].as_array().unwrap().len()), (0, 3));
     assert_eq!(run(["audit", "verify", STREAM, "--data", folder]).await.status, 0);
-    run(["audit", "history", "order-1", "--data", folder]).await.failed_saying("there is no stream order-1");
-    run(["audit", "verify", "order-1", "--data", folder]).await.failed_saying("there is no stream order-1");
+    run(["audit", "history", "order-1", "--data", folder])
+        .await
+        .failed_saying("there is no stream order-1");
+    run(["audit", "verify", "order-1", "--data", folder])
+        .await
+        .failed_saying("there is no stream order-1");
     let missing = data.path().join("typo");
     let ended = run(["audit", "verify", "--all", "--data", missing.to_str().unwrap()]).await;
     ended.failed_saying("there is no folder ");
@@ -246,7 +311,10 @@ async fn a_stopped_folder_is_audited_where_it_lies() {
 #[tokio::test]
 async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     let system = Program::start().await;
-    system.operate(["audit", "history", "order-1"]).await.failed_saying("there is no stream order-1");
+    system
+        .operate(["audit", "history", "order-1"])
+        .await
+        .failed_saying("there is no stream order-1");
     system
         .operate(["audit", "verify", "order-1", "--prefix", "no"])
         .await
@@ -254,16 +322,20 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    for arguments in [["audit", "verify", "order-1"], ["audit", "history", "order-1"], ["tables", "create", "--json"]] {
+    for arguments in [
+        ["audit", "verify", "order-1"],
+        ["audit", "history", "order-1"],
+        ["tables", "create", "--json"],
+    ] {
         let mut command = ledgerfold(arguments);
         command.args(["--endpoint", &endpoint]);
         ended(command).await.failed_saying("Connection refused");
     }
     let mut command = ledgerfold(["audit", "verify", "--all"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command)
-        .await
-        .failed_saying("no running instance found: start `ledgerfold dev` in this folder, or export the line");
+    ended(command).await.failed_saying(
+        "no running instance found: start `ledgerfold dev` in this folder, or export the line",
+    );
 }
 
 #[tokio::test]
@@ -278,7 +350,10 @@ async fn a_reader_that_goes_early_is_no_failure() {
     stdout.read_line(&mut first).await.unwrap();
     drop(stdout);
     assert!(first.starts_with("VERSION"), "{first}");
-    let status = tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("it does not end").unwrap();
+    let status = tokio::time::timeout(super::PATIENCE, child.wait())
+        .await
+        .expect("it does not end")
+        .unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
@@ -288,9 +363,10 @@ async fn a_reader_that_goes_early_is_no_failure() {
 async fn a_prefix_without_an_instance_is_told_with_those_there() {
     let system = Program::start().await;
     let instances = "no running instance found under the prefix \"elsewhere\": these prefixes exist: ledgerfold";
-    for arguments in
-        [["projection", "list", "--prefix", "elsewhere"], ["audit", "history", STREAM, "--prefix=elsewhere"]]
-    {
+    for arguments in [
+        ["projection", "list", "--prefix", "elsewhere"],
+        ["audit", "history", STREAM, "--prefix=elsewhere"],
+    ] {
         let told = system.operate(arguments).await;
         told.failed_saying(instances);
         assert!(!told.stderr.contains("tables create"), "{told:?}");

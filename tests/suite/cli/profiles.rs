@@ -13,7 +13,10 @@ async fn list(home: &TempDir, settings: &str) -> Ended {
     fs::write(&config, format!("[profile shop]\n{settings}")).unwrap();
     let mut command = ledgerfold(["projection", "list", "--json"]);
     command.current_dir(home.path()).env("HOME", home.path());
-    command.env("AWS_CONFIG_FILE", config).env("AWS_PROFILE", "shop").env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env("AWS_CONFIG_FILE", config)
+        .env("AWS_PROFILE", "shop")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     ended(command).await
 }
 
@@ -40,7 +43,8 @@ async fn a_program_that_the_profile_names_gives_credentials() {
     assert_eq!((listed.status, &*listed.stderr), (0, ""), "{listed:?}");
     assert_eq!(listed.json()["projections"][0]["name"], "orders");
     // The engines check the key, so the call succeeded with the program's credentials.
-    fs::write(&file, key.to_string().replace(&exports["AWS_SECRET_ACCESS_KEY"], "another")).unwrap();
+    fs::write(&file, key.to_string().replace(&exports["AWS_SECRET_ACCESS_KEY"], "another"))
+        .unwrap();
     list(&home, &settings).await.failed_saying("signature");
 }
 

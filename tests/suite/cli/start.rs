@@ -20,7 +20,9 @@ async fn a_taken_port_is_told_with_the_way_out() {
     let port = taken.local_addr().unwrap().port().to_string();
     let data = TempDir::new().unwrap();
     let ended = run(["dev", "--port", &port, "--data", data.path().to_str().unwrap()]).await;
-    ended.failed_saying(&format!("port {port} of 127.0.0.1 is not available; choose another one with --port"));
+    ended.failed_saying(&format!(
+        "port {port} of 127.0.0.1 is not available; choose another one with --port"
+    ));
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "no file is created");
 }
 
@@ -44,10 +46,14 @@ async fn a_folder_that_is_none_of_ours_is_left_alone() {
     dev_in(&file).await.failed_saying("is not a folder");
     dev_in(&file.join("below")).await.failed_saying("is not a folder");
     dev_in(scratch.path()).await.failed_saying("holds files but is no data folder of ledgerfold");
-    let fresh = run(["dev", "--port", "0", "--fresh", "--data", scratch.path().to_str().unwrap()]).await;
+    let fresh =
+        run(["dev", "--port", "0", "--fresh", "--data", scratch.path().to_str().unwrap()]).await;
     fresh.failed_saying("holds files but is no data folder of ledgerfold");
     assert_eq!(
-        (fs::read_to_string(&file).unwrap().as_str(), fs::read_dir(scratch.path()).unwrap().count()),
+        (
+            fs::read_to_string(&file).unwrap().as_str(),
+            fs::read_dir(scratch.path()).unwrap().count()
+        ),
         ("mine", 1)
     );
 }
@@ -112,7 +118,8 @@ async fn the_first_command_can_be_pasted_as_it_is_printed() {
         let answer = ended(shell).await;
         assert_eq!(answer.status, 0, "{answer:?}");
         assert!(
-            answer.stdout.starts_with("HTTP/1.1 201 Created") && answer.stdout.contains("\"OrderPlaced\""),
+            answer.stdout.starts_with("HTTP/1.1 201 Created")
+                && answer.stdout.contains("\"OrderPlaced\""),
             "{answer:?}"
         );
         assert_eq!(answer.stdout.contains("idempotency-replayed: true"), replayed, "{answer:?}");

@@ -38,12 +38,16 @@ async fn a_request_in_flight_is_answered_before_it_ends() {
         assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
 
         let ending = tokio::spawn(dev.end_by(signal));
-        tokio::time::timeout(PATIENCE, async { while TcpStream::connect(&address).await.is_ok() {} })
-            .await
-            .expect("it listens on");
+        tokio::time::timeout(PATIENCE, async {
+            while TcpStream::connect(&address).await.is_ok() {}
+        })
+        .await
+        .expect("it listens on");
         connection.write_all(b"{\"quantity\": 5}").await.unwrap();
         let mut answer = String::new();
-        let read = tokio::time::timeout(PATIENCE, connection.read_to_string(&mut answer)).await.expect("no answer");
+        let read = tokio::time::timeout(PATIENCE, connection.read_to_string(&mut answer))
+            .await
+            .expect("no answer");
         read.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert_eq!(ending.await.unwrap(), 0, "{signal}");

@@ -22,7 +22,11 @@ async fn create(folder: &Path) -> Vec<String> {
 /// Signs a token with the key of a folder.
 async fn sign(folder: &Path, options: &[&str]) -> String {
     let arguments = ["tokens", "sign", "--dir", folder.to_str().unwrap()];
-    ended(ledgerfold(arguments.into_iter().chain(options.iter().copied()))).await.done().trim().to_owned()
+    ended(ledgerfold(arguments.into_iter().chain(options.iter().copied())))
+        .await
+        .done()
+        .trim()
+        .to_owned()
 }
 
 /// The program on a folder, with more options.
@@ -41,7 +45,9 @@ async fn keys_that_were_made_half_are_not_in_the_way_of_the_next() {
     // The path of the key set is taken.
     let in_the_way = scratch.path().join("jwks.json");
     fs::create_dir(&in_the_way).unwrap();
-    run(["tokens", "create", "--dir", scratch.path().to_str().unwrap()]).await.failed_saying("jwks.json");
+    run(["tokens", "create", "--dir", scratch.path().to_str().unwrap()])
+        .await
+        .failed_saying("jwks.json");
     fs::remove_dir(&in_the_way).unwrap();
     create(scratch.path()).await;
 }
@@ -53,12 +59,16 @@ async fn the_printed_first_command_works_with_a_token() {
     let options = create(&keys).await;
     let mut dev = Dev::start_command(&mut dev(&scratch.path().join("data"), &options)).await;
     let callers = dev.printed("callers").await;
-    assert_eq!(callers, "need a token of ledgerfold-tokens for ledgerfold; its subject is the actor");
+    assert_eq!(
+        callers,
+        "need a token of ledgerfold-tokens for ledgerfold; its subject is the actor"
+    );
     let token = sign(&keys, &["--subject", "anna", "--scope", "write", "--scope", "read"]).await;
     assert_eq!(status(&dev, &token, "/bestsellers").await, 200);
     assert_eq!(status(&dev, &token, "/projections").await, 403);
     assert_eq!(status(&dev, &sign(&keys, &["--subject", "anna"]).await, "/bestsellers").await, 403);
-    let foreign = sign(&keys, &["--subject", "anna", "--scope", "read", "--audience", "others"]).await;
+    let foreign =
+        sign(&keys, &["--subject", "anna", "--scope", "read", "--audience", "others"]).await;
     assert_eq!(status(&dev, &foreign, "/bestsellers").await, 401);
     let mut shell = Command::new("sh");
     shell.args(["-c", &dev.printed("try").await]).env("TOKEN", token);
@@ -87,7 +97,9 @@ async fn a_token_that_cannot_be_signed_is_told() {
     let scratch = TempDir::new().unwrap();
     let folder = scratch.path().to_str().unwrap();
     let sign = ["tokens", "sign", "--subject", "anna", "--dir", folder];
-    run(sign).await.failed_saying("signing-key.json cannot be read; `ledgerfold tokens create` writes it");
+    run(sign)
+        .await
+        .failed_saying("signing-key.json cannot be read; `ledgerfold tokens create` writes it");
     for (text, part) in [
         ("{}", "is not a signing key"),
         (r#"{"kid":"k","pkcs8":"x"}"#, "the signing key is damaged"),
@@ -97,8 +109,12 @@ async fn a_token_that_cannot_be_signed_is_told() {
         run(sign).await.failed_saying(part);
     }
     run(["tokens", "sign", "--subject", "two words"]).await.is_wrong_use("visible ASCII");
-    run(["tokens", "sign", "--subject", "a", "--minutes", "1441"]).await.is_wrong_use("1441 is not in 1..=1440");
-    run(["tokens", "sign", "--subject", "a", "--scope", "all"]).await.is_wrong_use("write, read, audit, operate");
+    run(["tokens", "sign", "--subject", "a", "--minutes", "1441"])
+        .await
+        .is_wrong_use("1441 is not in 1..=1440");
+    run(["tokens", "sign", "--subject", "a", "--scope", "all"])
+        .await
+        .is_wrong_use("write, read, audit, operate");
     run(["tokens", "sign"]).await.is_wrong_use("--subject");
 }
 
@@ -113,7 +129,9 @@ async fn without_tokens_nobody_but_this_machine_is_let_in() {
     }
     run(["dev", "--listen", "localhost"]).await.is_wrong_use("invalid IP address");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "no file is created");
-    let dev = Dev::start_command(&mut dev(data.path(), &["--listen".to_owned(), "127.0.0.2".to_owned()])).await;
+    let dev =
+        Dev::start_command(&mut dev(data.path(), &["--listen".to_owned(), "127.0.0.2".to_owned()]))
+            .await;
     assert!(dev.url.starts_with("http://127.0.0.2:"), "{}", dev.url);
     assert_eq!(status(&dev, "any", "/bestsellers").await, 200);
 }
@@ -131,7 +149,19 @@ async fn keys_that_check_nothing_are_told_before_anything_begins() {
     let scratch = TempDir::new().unwrap();
     let (file, data) = (scratch.path().join("jwks.json"), scratch.path().join("data"));
     let (path, data) = (file.to_str().unwrap(), data.to_str().unwrap());
-    let dev = ["dev", "--port", "0", "--data", data, "--auth", path, "--issuer", ISSUER, "--audience", AUDIENCE];
+    let dev = [
+        "dev",
+        "--port",
+        "0",
+        "--data",
+        data,
+        "--auth",
+        path,
+        "--issuer",
+        ISSUER,
+        "--audience",
+        AUDIENCE,
+    ];
     run(dev).await.failed_saying(&format!("the keys in {path} cannot be read: No such file"));
     let mut published: serde_json::Value =
         serde_json::from_slice(&fs::read(KeySetFile::new().file()).unwrap()).unwrap();
@@ -145,7 +175,10 @@ async fn keys_that_check_nothing_are_told_before_anything_begins() {
         ("nonsense".to_owned(), "is not a JSON Web Key Set: expected"),
         (json!({"key": []}).to_string(), "is not a JSON Web Key Set: missing field `keys`"),
         (json!({"keys": []}).to_string(), "has no key that can verify tokens: it is empty"),
-        (json!({"keys": [{"kty": "oct", "kid": "s", "k": "c2VjcmV0"}]}).to_string(), "\"s\" is neither RSA nor"),
+        (
+            json!({"keys": [{"kty": "oct", "kid": "s", "k": "c2VjcmV0"}]}).to_string(),
+            "\"s\" is neither RSA nor",
+        ),
         (but("kid", json!(null)), "a key has no id (kid)"),
         (but("use", json!("enc")), "\"ec-1\" is not for signatures (use)"),
         (but("alg", json!("HS256")), "\"ec-1\" does not sign with ES256 (alg)"),

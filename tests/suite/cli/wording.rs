@@ -2,52 +2,82 @@
 
 use super::run;
 
+/// The arguments of a command's help, and words that it must contain.
+const COMMANDS: &[(&[&str], &[&str])] = &[
+    (
+        &["--help"],
+        &[
+            "dev",
+            "tables",
+            "audit",
+            "Exit status: 0 done, 1 a negative answer",
+            "2 wrong use, 3 a failure",
+        ],
+    ),
+    (
+        &["dev", "--help"],
+        &["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
+    ),
+    (&["new", "--help"], &["<NAME>", "--path", "--crates", "`cargo test` and `cargo run`"]),
+    (&["tokens", "create", "--help"], &["--dir", "jwks.json"]),
+    (
+        &["tokens", "sign", "--help"],
+        &["--subject", "--scope", "--minutes", "operate: Operate projections"],
+    ),
+    (&["backup", "--help"], &["<DIR>", "--data", "--json", "even while `dev` runs"]),
+    (&["restore", "--help"], &["<DIR>", "--data", "--fresh", "--json"]),
+    (&["tables", "create", "--help"], &["--endpoint", "--data", "--prefix", "--json"]),
+    (&["audit", "history", "--help"], &["--from", "--to", "--limit", "--json", "--data"]),
+    (
+        &["audit", "search", "--help"],
+        &[
+            "--actor",
+            "--type",
+            "--command",
+            "--correlation",
+            "--stream",
+            "--order",
+            "--cursor",
+            "--as",
+        ],
+    ),
+    (&["audit", "trace", "--help"], &["[CORRELATION]", "--stream", "--as", "--json"]),
+    (&["audit", "at", "--help"], &["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
+    (&["audit", "diff", "--help"], &["--from", "--to", "--from-time", "--to-time"]),
+    (
+        &["audit", "export", "--help"],
+        &["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"],
+    ),
+    (&["audit", "verify", "--help"], &["--all", "--snapshots", "--json", "Exit 1"]),
+    (
+        &["projection", "--help"],
+        &["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"],
+    ),
+    (&["projection", "list", "--help"], &["--json", "--data"]),
+    (&["projection", "status", "--help"], &["<NAME>", "orders, stock, bestsellers", "fulfilment"]),
+    (&["projection", "rebuild", "--help"], &["--segments", "--wait", "[default: 4]", "exit 1"]),
+    (&["projection", "pause", "--help"], &["<NAME>"]),
+    (&["projection", "resume", "--help"], &["--stream", "--wait", "Exit 1"]),
+    (&["projection", "cancel", "--help"], &["--wait"]),
+    (&["projection", "switch", "--help"], &["--accept-incomplete", "--wait"]),
+    (&["projection", "rollback", "--help"], &["--wait"]),
+    (&["projection", "drop", "--help"], &["--generation", "--wait"]),
+    (&["projection", "reconcile", "--help"], &["--segments", "--wait"]),
+    (&["projection", "redrive", "--help"], &["dead-letter", "projection resume"]),
+    (&["projection", "parked", "--help"], &["--limit", "--cursor"]),
+];
+
 #[tokio::test]
 async fn every_command_explains_itself_with_an_example() {
-    for (arguments, words) in [
-        (
-            vec!["--help"],
-            vec!["dev", "tables", "audit", "Exit status: 0 done, 1 a negative answer", "2 wrong use, 3 a failure"],
-        ),
-        (
-            vec!["dev", "--help"],
-            vec!["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
-        ),
-        (vec!["new", "--help"], vec!["<NAME>", "--path", "--crates", "`cargo test` and `cargo run`"]),
-        (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
-        (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
-        (vec!["backup", "--help"], vec!["<DIR>", "--data", "--json", "even while `dev` runs"]),
-        (vec!["restore", "--help"], vec!["<DIR>", "--data", "--fresh", "--json"]),
-        (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
-        (vec!["audit", "history", "--help"], vec!["--from", "--to", "--limit", "--json", "--data"]),
-        (
-            vec!["audit", "search", "--help"],
-            vec!["--actor", "--type", "--command", "--correlation", "--stream", "--order", "--cursor", "--as"],
-        ),
-        (vec!["audit", "trace", "--help"], vec!["[CORRELATION]", "--stream", "--as", "--json"]),
-        (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
-        (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
-        (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
-        (vec!["audit", "verify", "--help"], vec!["--all", "--snapshots", "--json", "Exit 1"]),
-        (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
-        (vec!["projection", "list", "--help"], vec!["--json", "--data"]),
-        (vec!["projection", "status", "--help"], vec!["<NAME>", "orders, stock, bestsellers", "fulfilment"]),
-        (vec!["projection", "rebuild", "--help"], vec!["--segments", "--wait", "[default: 4]", "exit 1"]),
-        (vec!["projection", "pause", "--help"], vec!["<NAME>"]),
-        (vec!["projection", "resume", "--help"], vec!["--stream", "--wait", "Exit 1"]),
-        (vec!["projection", "cancel", "--help"], vec!["--wait"]),
-        (vec!["projection", "switch", "--help"], vec!["--accept-incomplete", "--wait"]),
-        (vec!["projection", "rollback", "--help"], vec!["--wait"]),
-        (vec!["projection", "drop", "--help"], vec!["--generation", "--wait"]),
-        (vec!["projection", "reconcile", "--help"], vec!["--segments", "--wait"]),
-        (vec!["projection", "redrive", "--help"], vec!["dead-letter", "projection resume"]),
-        (vec!["projection", "parked", "--help"], vec!["--limit", "--cursor"]),
-    ] {
+    for (arguments, words) in COMMANDS {
         let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();
-        assert!(help.contains("Examples:\n  ledgerfold ") || help.contains("  ledgerfold dev"), "{help}");
+        assert!(
+            help.contains("Examples:\n  ledgerfold ") || help.contains("  ledgerfold dev"),
+            "{help}"
+        );
         assert!(help.contains("Usage: ledgerfold "), "{help}");
         let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for word in words {
+        for word in *words {
             assert!(flat.contains(word), "no {word:?} in {help}");
         }
     }
@@ -74,11 +104,21 @@ async fn every_benchmark_explains_itself_with_an_example() {
                 "cost",
             ],
         ),
-        (vec!["cost", "--help"], vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"]),
-        (vec!["projections", "--help"], vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"]),
+        (
+            vec!["cost", "--help"],
+            vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"],
+        ),
+        (
+            vec!["projections", "--help"],
+            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
+        ),
     ] {
         let help = super::ended(super::ledgerfold_bench(arguments.iter().copied())).await.done();
-        assert!(help.contains("Examples:\n  ledgerfold-bench") && help.contains("Usage: ledgerfold-bench"), "{help}");
+        assert!(
+            help.contains("Examples:\n  ledgerfold-bench")
+                && help.contains("Usage: ledgerfold-bench"),
+            "{help}"
+        );
         for word in words {
             assert!(help.contains(word), "no {word:?} in {help}");
         }
@@ -89,7 +129,10 @@ async fn every_benchmark_explains_itself_with_an_example() {
 async fn without_a_command_it_is_dev() {
     let help = run(["--help"]).await.done();
     assert!(help.contains("Without a command, `dev` runs."), "{help}");
-    assert_eq!(run(["--version"]).await.done(), format!("ledgerfold {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        run(["--version"]).await.done(),
+        format!("ledgerfold {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[tokio::test]
@@ -100,23 +143,41 @@ async fn wrong_use_is_told_and_ends_with_2() {
     run(["dev", "--data", ""]).await.is_wrong_use("--data");
     run(["dev", "--break", "orders"]).await.is_wrong_use("a projection, '=' and an event type");
     run(["dev", "--break", "audit=OrderPlaced"]).await.is_wrong_use("applies events one by one");
-    run(["dev", "--break", "orders=StockReceived"]).await.is_wrong_use("orders does not know events of type");
-    run(["projection", "rebuild", "orderz"]).await.is_wrong_use("possible values: orders, stock, bestsellers");
-    run(["projection", "rebuild", "orders", "--segments", "65"]).await.is_wrong_use("65 is not in 1..=64");
-    run(["projection", "rebuild", "orders", "--segments", "0"]).await.is_wrong_use("0 is not in 1..=64");
-    run(["projection", "resume", "orders", "--stream", "x"]).await.is_wrong_use("a stream name is a category");
+    run(["dev", "--break", "orders=StockReceived"])
+        .await
+        .is_wrong_use("orders does not know events of type");
+    run(["projection", "rebuild", "orderz"])
+        .await
+        .is_wrong_use("possible values: orders, stock, bestsellers");
+    run(["projection", "rebuild", "orders", "--segments", "65"])
+        .await
+        .is_wrong_use("65 is not in 1..=64");
+    run(["projection", "rebuild", "orders", "--segments", "0"])
+        .await
+        .is_wrong_use("0 is not in 1..=64");
+    run(["projection", "resume", "orders", "--stream", "x"])
+        .await
+        .is_wrong_use("a stream name is a category");
     run(["projection", "parked", "orders", "--limit", "0"]).await.is_wrong_use("--limit");
-    run(["projection", "parked", "orders", "--cursor", "me"]).await.is_wrong_use("gave as next_cursor");
+    run(["projection", "parked", "orders", "--cursor", "me"])
+        .await
+        .is_wrong_use("gave as next_cursor");
     run(["audit", "verify"]).await.is_wrong_use("<STREAM>");
     run(["audit", "verify", "--all", "order-1"]).await.is_wrong_use("--all");
-    run(["audit", "verify", "nonsense"]).await.is_wrong_use("a stream name is a category, '-' and a key");
+    run(["audit", "verify", "nonsense"])
+        .await
+        .is_wrong_use("a stream name is a category, '-' and a key");
     run(["audit", "history", "Order-1"]).await.is_wrong_use("lower-case letters");
     run(["audit", "history", "order-1", "--from", "0"]).await.is_wrong_use("--from");
     run(["audit", "history", "order-1", "--limit", "0"]).await.is_wrong_use("--limit");
     run(["audit", "history", "order-1", "--endpoint", "http://127.0.0.1:1", "--data", "x"])
         .await
         .is_wrong_use("--data");
-    run(["audit", "history", "order-1", "--endpoint", "127.0.0.1:1"]).await.is_wrong_use("an address such as http://");
-    run(["audit", "history", "order-1", "--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
+    run(["audit", "history", "order-1", "--endpoint", "127.0.0.1:1"])
+        .await
+        .is_wrong_use("an address such as http://");
+    run(["audit", "history", "order-1", "--endpoint", "nonsense"])
+        .await
+        .is_wrong_use("an address such as http://");
     run(["audit", "history", "order-1", "--prefix", "a b"]).await.is_wrong_use("letters, digits");
 }

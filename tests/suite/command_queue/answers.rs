@@ -26,7 +26,10 @@ async fn an_answered_refusal_stays_until_a_new_send() {
     let (path, body) = receive(2);
     stack.at_once(&path, "s", &body).await;
     assert!(is_done_with(&stack.worker(), &message, 2).await);
-    assert_eq!((stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()), ("refused", 1));
+    assert_eq!(
+        (stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()),
+        ("refused", 1)
+    );
 }
 
 #[tokio::test]
@@ -39,7 +42,10 @@ async fn a_send_after_a_refusal_is_decided_by_its_own_message() {
     stack.later(&path, "r", &body).await;
     assert_eq!(stack.command_status("r").await, "pending");
     assert!(is_done_with(&stack.worker(), &old, 3).await);
-    assert_eq!((stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()), ("pending", 1));
+    assert_eq!(
+        (stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()),
+        ("pending", 1)
+    );
     assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
     assert_eq!(stack.command_status("r").await, "done");
     assert_eq!(stack.types(STREAM).await, ["StockReceived", "StockReserved"]);
@@ -94,9 +100,10 @@ pub(super) fn overtaken<F: Future<Output = ()> + Send + 'static>(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn done_stays_done_despite_a_slow_worker() {
-    for (found, table, receives) in
-        [("refused", "ledgerfold-events", 1), ("failed", "no-such-table", CommandWorker::MAX_RECEIVES)]
-    {
+    for (found, table, receives) in [
+        ("refused", "ledgerfold-events", 1),
+        ("failed", "no-such-table", CommandWorker::MAX_RECEIVES),
+    ] {
         let stack = Arc::new(TestStack::start().await);
         let (path, body) = reserve(2);
         stack.later(&path, "r", &body).await;
@@ -112,10 +119,19 @@ async fn done_stays_done_despite_a_slow_worker() {
         });
         let store = EventStore::new(stack.clients().dynamodb.clone(), table);
         assert!(
-            is_done_with(&CommandWorker::new(bookshop::app(), &store, statuses), &message, receives).await,
+            is_done_with(
+                &CommandWorker::new(bookshop::app(), &store, statuses),
+                &message,
+                receives
+            )
+            .await,
             "another has answered it"
         );
-        assert_eq!(stack.types(STREAM).await, ["StockReceived", "StockReserved"], "the other one was quicker");
+        assert_eq!(
+            stack.types(STREAM).await,
+            ["StockReceived", "StockReserved"],
+            "the other one was quicker"
+        );
         assert_eq!(stack.command_status("r").await, "done", "{found}");
     }
 }
@@ -127,9 +143,20 @@ async fn a_message_without_a_row_is_handled_and_its_status_stored() {
     stack.later(&path, "k", &body).await;
     let message = stack.message().await;
     let key = AttributeValue::S("dev\nk".to_owned());
-    stack.clients().dynamodb.delete_item().table_name(TABLE).key("command", key).send().await.unwrap();
+    stack
+        .clients()
+        .dynamodb
+        .delete_item()
+        .table_name(TABLE)
+        .key("command", key)
+        .send()
+        .await
+        .unwrap();
     assert!(is_done_with(&stack.worker(), &message, 1).await);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -166,6 +193,12 @@ async fn a_row_that_is_done_without_its_commit_is_reported() {
     row.insert("version".to_owned(), AttributeValue::N("7".to_owned()));
     stack.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
     let answer = super::get(&stack.api(Some(stack.queue().await)), "/commands/k").await;
-    assert_eq!((answer.status, &answer.body["title"]), (500, &json!("The request could not be answered")));
-    assert!(answer.body["error_id"].is_string() && !answer.body.to_string().contains(BOOK), "{answer:?}");
+    assert_eq!(
+        (answer.status, &answer.body["title"]),
+        (500, &json!("The request could not be answered"))
+    );
+    assert!(
+        answer.body["error_id"].is_string() && !answer.body.to_string().contains(BOOK),
+        "{answer:?}"
+    );
 }

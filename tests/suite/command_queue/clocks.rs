@@ -15,15 +15,19 @@ const LAST: u32 = CommandWorker::MAX_RECEIVES;
 
 /// A worker whose clock is ten minutes behind.
 fn slow_worker(stack: &TestStack) -> CommandWorker {
-    let options = Options { clock: Arc::new(|| Utc::now() - TimeDelta::minutes(10)), ..Options::default() };
-    let store = EventStore::with_options(stack.clients().dynamodb.clone(), stack.names.events(), options);
+    let options =
+        Options { clock: Arc::new(|| Utc::now() - TimeDelta::minutes(10)), ..Options::default() };
+    let store =
+        EventStore::with_options(stack.clients().dynamodb.clone(), stack.names.events(), options);
     CommandWorker::new(bookshop::app(), &store, stack.system().command_statuses())
 }
 
 /// Sends a command without an id. Returns the API's id, and the message.
 async fn taken_without_id(stack: &TestStack) -> (String, Message) {
     let (path, body) = receive(5);
-    let request = Request::post(path).header("Content-Type", "application/json").header("Prefer", "respond-async");
+    let request = Request::post(path)
+        .header("Content-Type", "application/json")
+        .header("Prefer", "respond-async");
     let api = stack.api(Some(stack.queue().await));
     let taken = answer(&api, request.body(Body::from(body.to_string())).unwrap()).await;
     assert_eq!(taken.status, 202, "{taken:?}");
@@ -37,7 +41,10 @@ async fn an_id_that_the_api_made_is_tried_until_a_clock_is_right() {
     assert!(!is_done_with(&slow_worker(&stack), &message, 1).await, "it comes again");
     assert_eq!(stack.command_status(&id).await, "pending");
     assert!(is_done_with(&stack.worker(), &message, 2).await);
-    assert_eq!((stack.command_status(&id).await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status(&id).await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -47,7 +54,11 @@ async fn an_id_that_the_api_made_is_never_refused() {
     assert!(!is_done_with(&slow_worker(&stack), &message, LAST).await, "it becomes a dead letter");
     let outcome = stack.outcome(&id).await;
     let told = (&outcome["status"], &outcome["problem"]["type"]);
-    assert_eq!(told, (&"failed".into(), &"https://ledgerfold.dev/problems/unavailable".into()), "{outcome}");
+    assert_eq!(
+        told,
+        (&"failed".into(), &"https://ledgerfold.dev/problems/unavailable".into()),
+        "{outcome}"
+    );
     assert!(outcome["problem"]["error_id"].is_string(), "{outcome}");
     assert!(is_done_with(&stack.worker(), &message, 1).await, "redriven");
     assert_eq!(stack.command_status(&id).await, "done");
@@ -69,6 +80,9 @@ async fn a_message_without_the_maker_of_its_id_is_read() {
     let (id, message) = taken_without_id(&stack).await;
     let mut body: Value = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();
     assert_eq!(body.as_object_mut().unwrap().remove("id_made_here"), Some(Value::from(true)));
-    assert!(is_done_with(&stack.worker(), &Message { body: Some(body.to_string()), ..message }, 1).await);
+    assert!(
+        is_done_with(&stack.worker(), &Message { body: Some(body.to_string()), ..message }, 1)
+            .await
+    );
     assert_eq!(stack.command_status(&id).await, "done");
 }

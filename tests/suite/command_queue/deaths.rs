@@ -39,7 +39,14 @@ async fn struck<F: Future<Output = bool>>(mut scenario: impl FnMut(usize, Fault)
 
 /// A worker dies during a command to a new book; another one gets the message. Returns whether the
 /// fault happened.
-async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
+async fn die_over(
+    stack: &TestStack,
+    case: usize,
+    fault: Fault,
+    command: &str,
+    body: &Value,
+    expected: &str,
+) -> bool {
     let (book, key) = (book(case), format!("{command}-{case}"));
     stack.later(&format!("/stock/{book}/{command}"), &key, body).await;
     let (message, wire) = (stack.message().await, FaultInjector::default());
@@ -63,7 +70,8 @@ async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, b
 async fn a_worker_that_dies_at_any_request_leaves_a_command_done_once() {
     let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
-    let struck = struck(|case, fault| die_over(&stack, case, fault, "receive", &body, "done")).await;
+    let struck =
+        struck(|case, fault| die_over(&stack, case, fault, "receive", &body, "done")).await;
     // A read of the row, the commit, the status; a fresh worker reads the stream before.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
@@ -72,7 +80,8 @@ async fn a_worker_that_dies_at_any_request_leaves_a_command_done_once() {
 async fn a_worker_that_dies_at_any_request_leaves_a_command_refused() {
     let stack = TestStack::start().await;
     let body = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 5});
-    let struck = struck(|case, fault| die_over(&stack, case, fault, "reserve", &body, "refused")).await;
+    let struck =
+        struck(|case, fault| die_over(&stack, case, fault, "reserve", &body, "refused")).await;
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
@@ -86,7 +95,10 @@ async fn die_sending(stack: &TestStack, case: usize, fault: Fault) -> bool {
     let taken = later(&api, &path, &key, &body).await;
     let struck = !wire.is_armed();
     if taken.status != 202 {
-        assert!(struck && taken.status == 503 && taken.headers.contains_key("retry-after"), "{taken:?}");
+        assert!(
+            struck && taken.status == 503 && taken.headers.contains_key("retry-after"),
+            "{taken:?}"
+        );
         stack.later(&path, &key, &body).await;
     }
     let messages = stack.queued_messages().await;
@@ -112,11 +124,14 @@ async fn workers_that_do_the_same_at_once_do_it_once() {
     let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
     for number in 0..10 {
-        stack.later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body).await;
+        stack
+            .later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body)
+            .await;
     }
     let messages = stack.queued_messages().await;
     let workers: Vec<_> = (0..4).map(|_| stack.worker()).collect();
-    let ended = futures::future::join_all(workers.iter().map(|worker| deliver(worker, &messages))).await;
+    let ended =
+        futures::future::join_all(workers.iter().map(|worker| deliver(worker, &messages))).await;
     assert!(ended.iter().all(Vec::is_empty), "{ended:?}");
     for number in 0..10 {
         assert_eq!(stack.types(&format!("stock-{}", book(number))).await, ["StockReceived"]);
@@ -132,7 +147,11 @@ async fn a_killed_program_answers_every_accepted_command() {
         let client = Client::of(&dev.url);
         for number in 0..20 {
             let key = format!("k-{life}-{number}");
-            let request = client.keyed(&format!("/stock/{}/receive", book(number % 3)), &key, &json!({"quantity": 1}));
+            let request = client.keyed(
+                &format!("/stock/{}/receive", book(number % 3)),
+                &key,
+                &json!({"quantity": 1}),
+            );
             let taken = sent(request.header("Prefer", "respond-async")).await;
             assert_eq!(taken.status, 202);
             keys.insert(key);

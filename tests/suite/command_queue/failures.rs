@@ -33,15 +33,24 @@ async fn a_failing_store_fails_a_command_at_its_fifth_try() {
         assert!(!is_done_with(&stack.lost_worker(), &message, receives).await);
         assert_eq!(stack.command_status("k").await, "pending");
     }
-    assert!(!is_done_with(&stack.lost_worker(), &message, LAST).await, "it goes to the dead-letter queue");
+    assert!(
+        !is_done_with(&stack.lost_worker(), &message, LAST).await,
+        "it goes to the dead-letter queue"
+    );
     let failed = stack.outcome("k").await;
     assert_eq!((&failed["status"], &failed["result"]), (&Value::from("failed"), &Value::Null));
     let problem = &failed["problem"];
     assert_eq!(problem["type"], "https://ledgerfold.dev/problems/internal-error");
-    assert!(problem["error_id"].is_string() && !problem.to_string().contains("no-such-table"), "{problem}");
+    assert!(
+        problem["error_id"].is_string() && !problem.to_string().contains("no-such-table"),
+        "{problem}"
+    );
     // The table exists again, and operators redrive.
     assert!(is_done_with(&stack.worker(), &message, 1).await);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -58,8 +67,14 @@ async fn a_worker_killed_in_the_last_try_has_stored_the_failure() {
         (&"failed".into(), &"The command was given up".into())
     );
     assert!(failed["problem"]["error_id"].is_string(), "{failed}");
-    assert!(is_done_with(&stack.worker(), &message, LAST).await, "a last try that succeeds is done");
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert!(
+        is_done_with(&stack.worker(), &message, LAST).await,
+        "a last try that succeeds is done"
+    );
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -86,7 +101,9 @@ async fn a_throttled_store_is_reported_as_that() {
     let stack = TestStack::start().await;
     let message = taken(&stack, "k", 5).await;
     let (client, wire) = Wire::under(&stack.clients().dynamodb);
-    wire.rule(async |_| Act::Answer(400, r#"{"__type":"ThrottlingException","message":"slowly"}"#.to_owned()));
+    wire.rule(async |_| {
+        Act::Answer(400, r#"{"__type":"ThrottlingException","message":"slowly"}"#.to_owned())
+    });
     let store = EventStore::new(client, stack.names.events());
     let worker = CommandWorker::new(bookshop::app(), &store, stack.system().command_statuses());
     assert!(!is_done_with(&worker, &message, LAST).await);
@@ -110,7 +127,10 @@ async fn a_command_sent_again_leaves_its_dead_letter_without_effect() {
     let (path, body) = receive(2);
     stack.at_once(&path, "s", &body).await;
     assert!(is_done_with(&stack.worker(), &dead, 1).await, "redriven too late");
-    assert_eq!((stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()), ("refused", 1));
+    assert_eq!(
+        (stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()),
+        ("refused", 1)
+    );
 }
 
 #[tokio::test]
@@ -152,7 +172,9 @@ async fn what_is_no_command_is_never_done_with() {
     let older = body.replace("\"v\":2", "\"v\":1");
     let nobodys = body.replace("\"actor\":\"dev\"", "\"actor\":\"two words\"");
     for (which, wrong) in
-        ["", "{", "[]", "{\"v\":1}", "{\"v\":2}", &foreign, &misplaced, &newer, &older, &nobodys].iter().enumerate()
+        ["", "{", "[]", "{\"v\":1}", "{\"v\":2}", &foreign, &misplaced, &newer, &older, &nobodys]
+            .iter()
+            .enumerate()
     {
         assert_ne!(**wrong, body, "{which}");
         for receives in [1, LAST] {
@@ -161,7 +183,10 @@ async fn what_is_no_command_is_never_done_with() {
         }
     }
     assert!(!is_done_with(&stack.worker(), &Message { body: None, ..good.clone() }, 1).await);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("pending", 0));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("pending", 0)
+    );
     assert!(is_done_with(&stack.worker(), &good, 1).await, "and this is a command");
 }
 
@@ -212,25 +237,52 @@ async fn a_failing_command_becomes_a_dead_letter_with_a_status() {
     let stack = TestStack::start().await;
     let sqs = stack.clients().sqs.clone();
     let url = sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
-    let policy = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::RedrivePolicy);
-    let policy = policy.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::RedrivePolicy).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&policy).unwrap()["maxReceiveCount"], CommandWorker::QUEUE_RECEIVES);
+    let policy = sqs
+        .get_queue_attributes()
+        .queue_url(&url)
+        .attribute_names(QueueAttributeName::RedrivePolicy);
+    let policy = policy
+        .send()
+        .await
+        .unwrap()
+        .attributes
+        .unwrap()
+        .remove(&QueueAttributeName::RedrivePolicy)
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&policy).unwrap()["maxReceiveCount"],
+        CommandWorker::QUEUE_RECEIVES
+    );
     for (key, quantity) in [("a", 1), ("b", 2)] {
         let (path, body) = receive(quantity);
         stack.later(&path, key, &body).await;
     }
     let all_are = |status: &'static str| {
         let stack = &stack;
-        async move { (stack.command_status("a").await == status && stack.command_status("b").await == status).then_some(()) }
+        async move {
+            (stack.command_status("a").await == status && stack.command_status("b").await == status)
+                .then_some(())
+        }
     };
     let running = work(&stack, &url, stack.lost_worker());
-    eventually("both are dead letters", || async { (stack.waiting(DEAD).await == 2).then_some(()) }).await;
+    eventually("both are dead letters", || async {
+        (stack.waiting(DEAD).await == 2).then_some(())
+    })
+    .await;
     running.end().await;
     assert!(all_are("failed").await.is_some(), "each was tried and has a status");
     // An operator's step: the redrive of SQS.
     let dead = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
-    let arn = sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
-    let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+    let arn =
+        sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
+    let arn = arn
+        .send()
+        .await
+        .unwrap()
+        .attributes
+        .unwrap()
+        .remove(&QueueAttributeName::QueueArn)
+        .unwrap();
     sqs.start_message_move_task().source_arn(arn).send().await.unwrap();
     let running = work(&stack, &url, stack.worker());
     eventually("both are done", || all_are("done")).await;

@@ -1,7 +1,8 @@
 //! Commands that are too large, too many or too late, and services that do not answer.
 
 use super::{
-    QUEUE, Response, STREAM, TABLE, TestStack, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
+    QUEUE, Response, STREAM, TABLE, TestStack, answer, api_of, get, is_done_with, later, passes,
+    post, receive, reserve,
 };
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::waiting::eventually;
@@ -32,9 +33,16 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
     }
     let refused = later(&api, &path, "k-3", &body).await;
     passes(&refused, 503, "unavailable");
-    assert!(refused.body["detail"].as_str().unwrap().starts_with("3 commands wait already"), "{refused:?}");
+    assert!(
+        refused.body["detail"].as_str().unwrap().starts_with("3 commands wait already"),
+        "{refused:?}"
+    );
     assert!(stack.command_row("k-3").await.is_none(), "it is not accepted, and has no status");
-    assert_eq!(post(&api, &path, "k-4", None, &body).await.status, 200, "at once it is handled all the same");
+    assert_eq!(
+        post(&api, &path, "k-4", None, &body).await.status,
+        200,
+        "at once it is handled all the same"
+    );
     for message in stack.queued_messages().await {
         assert!(is_done_with(&stack.worker(), &message, 1).await);
     }
@@ -48,7 +56,9 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
 /// The same command by another actor.
 async fn later_as(api: &Router, actor: &str, key: &str) -> Response {
     let (path, body) = receive(5);
-    let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
+    let request = Request::post(path)
+        .header("Content-Type", "application/json")
+        .header("Idempotency-Key", key);
     let request = request.header("Prefer", "respond-async").header("X-Actor", actor);
     answer(api, request.body(Body::from(body.to_string())).unwrap()).await
 }
@@ -64,7 +74,10 @@ async fn one_caller_does_not_fill_the_queue_for_all() {
     for number in 2..5 {
         let refused = later_as(&api, "anna", &format!("a-{number}")).await;
         passes(&refused, 429, "throttled");
-        assert!(refused.body["detail"].as_str().unwrap().starts_with("2 of your commands wait already"), "{refused:?}");
+        assert!(
+            refused.body["detail"].as_str().unwrap().starts_with("2 of your commands wait already"),
+            "{refused:?}"
+        );
     }
     assert_eq!(later_as(&api, "bob", "b").await.status, 202);
     for message in stack.queued_messages().await {
@@ -78,7 +91,8 @@ async fn one_caller_does_not_fill_the_queue_for_all() {
 
 #[tokio::test]
 async fn only_a_limited_number_of_clients_gets_progress() {
-    let system = System::new(bookshop::app(), nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
+    let system =
+        System::new(bookshop::app(), nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
     let api = api_of(&system, None);
     let watch = || async {
         let request = Request::get("/projections/orders/progress").body(Body::empty()).unwrap();
@@ -102,7 +116,11 @@ async fn the_queue_of_other_senders_counts_too() {
         stack.later(&path, &format!("k-{number}"), &body).await;
     }
     let (path, body) = receive(5);
-    passes(&later(&stack.api(Some(short(&stack, 3).await)), &path, "l", &body).await, 503, "unavailable");
+    passes(
+        &later(&stack.api(Some(short(&stack, 3).await)), &path, "l", &body).await,
+        503,
+        "unavailable",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,8 +135,12 @@ async fn the_queue_is_counted_at_most_once_a_second() {
         async move { later(api, path, &key, body).await.status }
     }));
     assert_eq!(taken.await, [202; 50]);
-    let counts = wire.operations().iter().filter(|operation| *operation == "GetQueueAttributes").count();
-    assert!((1..=1 + usize::try_from(began.elapsed().as_secs()).unwrap()).contains(&counts), "{counts}");
+    let counts =
+        wire.operations().iter().filter(|operation| *operation == "GetQueueAttributes").count();
+    assert!(
+        (1..=1 + usize::try_from(began.elapsed().as_secs()).unwrap()).contains(&counts),
+        "{counts}"
+    );
 }
 
 #[tokio::test]
@@ -164,7 +186,11 @@ fn nowhere() -> Clients {
 async fn a_queue_that_cannot_be_counted_takes_nothing() {
     let stack = TestStack::start().await;
     let statuses = stack.system().command_statuses();
-    let queue = CommandQueue::new(statuses, nowhere().sqs, "http://127.0.0.1:1/000000000000/ledgerfold-commands.fifo");
+    let queue = CommandQueue::new(
+        statuses,
+        nowhere().sqs,
+        "http://127.0.0.1:1/000000000000/ledgerfold-commands.fifo",
+    );
     let (path, body) = receive(5);
     let api = stack.api(Some(queue));
     passes(&later(&api, &path, "k", &body).await, 503, "unavailable");
@@ -182,8 +208,14 @@ async fn a_failing_queue_leaves_a_row_that_the_next_send_uses() {
     let (path, body) = receive(5);
     let refused = later(&api, &path, "k", &body).await;
     passes(&refused, 503, "unavailable");
-    assert!(refused.body["error_id"].is_string() && !refused.body.to_string().contains("127.0.0.1"), "{refused:?}");
-    assert_eq!((stack.command_status("k").await.as_str(), stack.queued_messages().await.len()), ("pending", 0));
+    assert!(
+        refused.body["error_id"].is_string() && !refused.body.to_string().contains("127.0.0.1"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.queued_messages().await.len()),
+        ("pending", 0)
+    );
     stack.later(&path, "k", &body).await;
     assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
     assert_eq!(stack.command_status("k").await, "done");
@@ -192,7 +224,16 @@ async fn a_failing_queue_leaves_a_row_that_the_next_send_uses() {
 #[tokio::test]
 async fn without_the_table_of_commands_all_requests_fail() {
     let stack = TestStack::start().await;
-    let queue_url = stack.clients().sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
+    let queue_url = stack
+        .clients()
+        .sqs
+        .get_queue_url()
+        .queue_name(QUEUE)
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     let statuses = CommandStatuses::new(nowhere().dynamodb, TABLE);
     let api = stack.api(Some(CommandQueue::new(statuses, stack.clients().sqs.clone(), queue_url)));
     let (path, body) = receive(5);
@@ -220,7 +261,10 @@ async fn a_missing_command_queue_is_reported_with_its_remedy() {
         handlers::Names::new("elsewhere"),
     );
     let error = elsewhere.command_queue().await.err().unwrap().to_string();
-    assert_eq!(error, "there is no queue \"elsewhere-commands.fifo\": `ledgerfold tables create` makes it");
+    assert_eq!(
+        error,
+        "there is no queue \"elsewhere-commands.fifo\": `ledgerfold tables create` makes it"
+    );
 }
 
 #[tokio::test]
@@ -243,7 +287,8 @@ async fn an_answer_is_returned_for_a_month_then_its_key_is_free() {
     let (path, body) = reserve(2);
     stack.later(&path, "k", &body).await;
     assert_eq!(stack.command_status("k").await, "pending");
-    let description = stack.clients().dynamodb.describe_time_to_live().table_name(TABLE).send().await.unwrap();
+    let description =
+        stack.clients().dynamodb.describe_time_to_live().table_name(TABLE).send().await.unwrap();
     let description = description.time_to_live_description.unwrap();
     assert_eq!(description.attribute_name(), Some("expires_at_s"));
 }

@@ -90,7 +90,8 @@ impl TestStack {
     async fn queued_messages(&self) -> Vec<Message> {
         let taken = self.take_all(QUEUE).await.into_iter();
         let message = |message: aws_sdk_sqs::types::Message| {
-            let group = message.attributes.unwrap().remove(&MessageSystemAttributeName::MessageGroupId);
+            let group =
+                message.attributes.unwrap().remove(&MessageSystemAttributeName::MessageGroupId);
             Message::new(&group.unwrap(), &message.body.unwrap())
         };
         taken.map(message).collect()
@@ -135,7 +136,8 @@ async fn get(api: &Router, path: &str) -> Response {
     answer(api, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-/// Hands messages to a worker in one event. The ids that are to come again, in the order of the messages.
+/// Hands messages to a worker in one event. The ids that are to come again, in the order of the
+/// messages.
 async fn deliver(worker: &CommandWorker, messages: &[Message]) -> Vec<String> {
     told_again(messages, worker.handle(event_of(messages)).await)
 }
@@ -158,6 +160,10 @@ fn reserve(quantity: u32) -> (String, Value) {
 /// Asserts that it is a problem that passes.
 #[track_caller]
 fn passes(answer: &Response, status: u16, slug: &str) {
-    assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (status, true), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.headers.get("retry-after").is_some()),
+        (status, true),
+        "{answer:?}"
+    );
     assert_eq!(answer.body["type"], format!("https://ledgerfold.dev/problems/{slug}"));
 }

@@ -33,7 +33,10 @@ async fn stays_refused(stack: &TestStack) {
     for message in stack.queued_messages().await {
         assert!(is_done_with(&stack.worker(), &message, 1).await);
     }
-    assert_eq!((stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()), ("refused", 1));
+    assert_eq!(
+        (stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()),
+        ("refused", 1)
+    );
 }
 
 /// Sends the reservation again after the refusal was returned: it is evaluated again.
@@ -162,7 +165,9 @@ async fn a_slow_send_follows_a_failure_all_the_same() {
 /// A worker is slow with its answer of the first round; meanwhile the second one has begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_that_of_its_own_round_only() {
-    for (found, table, receives) in [("refused", "ledgerfold-events", 1), ("failed", "no-such-table", LAST)] {
+    for (found, table, receives) in
+        [("refused", "ledgerfold-events", 1), ("failed", "no-such-table", LAST)]
+    {
         let stack = Arc::new(TestStack::start().await);
         let (path, body) = reserve(2);
         stack.later(&path, "r", &body).await;
@@ -181,11 +186,19 @@ async fn an_answer_is_that_of_its_own_round_only() {
         });
         let store = EventStore::new(stack.clients().dynamodb.clone(), table);
         assert!(
-            is_done_with(&CommandWorker::new(bookshop::app(), &store, statuses), &message, receives).await,
+            is_done_with(
+                &CommandWorker::new(bookshop::app(), &store, statuses),
+                &message,
+                receives
+            )
+            .await,
             "{found}"
         );
         let row = stack.command_row("r").await.unwrap();
-        assert_eq!((row["status"].as_s().unwrap().as_str(), row["round"].as_n().unwrap().as_str()), ("pending", "2"));
+        assert_eq!(
+            (row["status"].as_s().unwrap().as_str(), row["round"].as_n().unwrap().as_str()),
+            ("pending", "2")
+        );
         let (path, body) = receive(2);
         stack.at_once(&path, "s", &body).await;
         assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);

@@ -1,6 +1,9 @@
 //! The status of a command is true, and in the end there is one.
 
-use super::{BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive, reserve};
+use super::{
+    BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive,
+    reserve,
+};
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::Message;
 use crate::harness::wire::{Act, Wire};
@@ -65,7 +68,10 @@ async fn a_refused_command_that_is_done_at_once_is_returned_as_done() {
     let (path, body) = reserve(2);
     let at_once = stack.at_once(&path, "r", &body).await;
     let told = stack.outcome("r").await;
-    assert_eq!((&told["status"], &told["result"], &told["problem"]), (&json!("done"), &at_once.body, &Value::Null));
+    assert_eq!(
+        (&told["status"], &told["result"], &told["problem"]),
+        (&json!("done"), &at_once.body, &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -127,9 +133,11 @@ async fn only_pending_is_returned_while_the_store_is_down() {
     let api = router(api.with_command_queue(stack.queue().await));
     assert_eq!(get(&api, "/commands/r").await.body["status"], "pending");
     let message = stack.message().await;
-    for (worker, receives, status) in
-        [(stack.lost_worker(), LAST, "failed"), (stack.worker(), 1, "refused"), (stack.worker(), 1, "refused")]
-    {
+    for (worker, receives, status) in [
+        (stack.lost_worker(), LAST, "failed"),
+        (stack.worker(), 1, "refused"),
+        (stack.worker(), 1, "refused"),
+    ] {
         is_done_with(&worker, &message, receives).await;
         assert_eq!(stack.command_status("r").await, status);
         passes(&get(&api, "/commands/r").await, 503, "unavailable");
@@ -145,12 +153,29 @@ async fn a_command_on_a_corrupt_stream_is_returned_as_failed() {
     stack.at_once(&path, "s", &body).await;
     stack.later(&path, "k", &body).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let item = [("stream_id", text(STREAM)), ("version", AttributeValue::N("1".to_owned())), ("hole", text(BOOK))];
-    let (table, item) = (stack.names.events(), item.map(|(name, value)| (name.to_owned(), value)).into());
-    stack.clients().dynamodb.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+    let item = [
+        ("stream_id", text(STREAM)),
+        ("version", AttributeValue::N("1".to_owned())),
+        ("hole", text(BOOK)),
+    ];
+    let (table, item) =
+        (stack.names.events(), item.map(|(name, value)| (name.to_owned(), value)).into());
+    stack
+        .clients()
+        .dynamodb
+        .put_item()
+        .table_name(table)
+        .set_item(Some(item))
+        .send()
+        .await
+        .unwrap();
     assert!(!is_done_with(&stack.worker(), &stack.message().await, LAST).await);
     let told = stack.outcome("k").await;
-    assert_eq!((&told["status"], told["problem"]["error_id"].is_string()), (&json!("failed"), true), "{told}");
+    assert_eq!(
+        (&told["status"], told["problem"]["error_id"].is_string()),
+        (&json!("failed"), true),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -160,14 +185,20 @@ async fn a_message_that_died_while_the_tables_were_down_is_failed() {
     let marker = marker(&stack, "k").await;
     assert!(is_done_with(&stack.worker(), &marker, 1).await);
     let told = stack.outcome("k").await;
-    assert_eq!((&told["status"], &told["problem"]["title"]), (&json!("failed"), &json!("The command was given up")));
+    assert_eq!(
+        (&told["status"], &told["problem"]["title"]),
+        (&json!("failed"), &json!("The command was given up"))
+    );
     assert!(told["problem"]["detail"].as_str().unwrap().contains("send it again"), "{told}");
     // Sent again it is done, and the redriven message has no further effect.
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
     assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
     assert!(is_done_with(&stack.worker(), &message, 1).await);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -177,7 +208,10 @@ async fn a_failed_command_can_be_redriven() {
     assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
     assert_eq!(stack.command_status("k").await, "failed");
     assert!(is_done_with(&stack.worker(), &message, 1).await);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -187,10 +221,16 @@ async fn what_was_recorded_before_its_message_died_is_done() {
     stack.later(&path, "k", &body).await;
     let message = stack.message().await;
     let (client, wire) = Wire::under(&stack.clients().dynamodb);
-    wire.rule(async |seen| if seen.operation == "PutItem" { Act::Answer(400, "{}".to_owned()) } else { Act::Pass });
-    let worker = CommandWorker::new(bookshop::app(), &stack.store, CommandStatuses::new(client, TABLE));
+    wire.rule(async |seen| {
+        if seen.operation == "PutItem" { Act::Answer(400, "{}".to_owned()) } else { Act::Pass }
+    });
+    let worker =
+        CommandWorker::new(bookshop::app(), &stack.store, CommandStatuses::new(client, TABLE));
     assert!(!is_done_with(&worker, &message, LAST).await, "its answer cannot be noted");
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("pending", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("pending", 1)
+    );
     assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
     assert_eq!(stack.outcome("k").await["result"]["version"], 1);
 }
@@ -216,11 +256,21 @@ async fn a_marker_comes_after_the_messages_of_its_command() {
     move_clock(&stack, "k", -600).await;
     assert_eq!(stack.command_status("k").await, "pending");
     let messages = stack.queued_messages().await;
-    assert_eq!((messages.len(), messages[0].group.as_str(), messages[1].group.as_str()), (2, STREAM, STREAM));
-    assert_eq!(deliver(&stack.lost_worker(), &messages).await.len(), 2, "the marker waits until the command is over");
+    assert_eq!(
+        (messages.len(), messages[0].group.as_str(), messages[1].group.as_str()),
+        (2, STREAM, STREAM)
+    );
+    assert_eq!(
+        deliver(&stack.lost_worker(), &messages).await.len(),
+        2,
+        "the marker waits until the command is over"
+    );
     assert_eq!(stack.command_status("k").await, "pending");
     assert_eq!(deliver(&stack.worker(), &messages).await.len(), 0);
-    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(
+        (stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()),
+        ("done", 1)
+    );
 }
 
 #[tokio::test]
@@ -253,8 +303,13 @@ async fn what_waits_long_is_pending_while_its_queue_is_down() {
     dead(&stack, "k").await;
     move_clock(&stack, "k", -600).await;
     let (system, statuses) = (stack.system(), stack.system().command_statuses());
-    let nowhere = stack.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
-    let queue = CommandQueue::new(statuses, aws_sdk_sqs::Client::from_conf(nowhere), "http://127.0.0.1:1/0/q.fifo");
+    let nowhere =
+        stack.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let queue = CommandQueue::new(
+        statuses,
+        aws_sdk_sqs::Client::from_conf(nowhere),
+        "http://127.0.0.1:1/0/q.fifo",
+    );
     let told = get(&api_of(&system, Some(queue)), "/commands/k").await;
     assert_eq!((told.status, &told.body["status"]), (200, &json!("pending")));
     assert_eq!(stack.waiting(QUEUE).await, 0);
@@ -274,7 +329,15 @@ async fn a_marker_gives_up_its_own_round_only_and_only_what_waits() {
     assert!(is_done_with(&stack.worker(), &marker, 1).await);
     assert_eq!(stack.command_status("r").await, "pending", "it is in the next round");
     let key = AttributeValue::S("dev\nr".to_owned());
-    stack.clients().dynamodb.delete_item().table_name(TABLE).key("command", key).send().await.unwrap();
+    stack
+        .clients()
+        .dynamodb
+        .delete_item()
+        .table_name(TABLE)
+        .key("command", key)
+        .send()
+        .await
+        .unwrap();
     assert!(is_done_with(&stack.worker(), &marker, 1).await);
     assert!(stack.command_row("r").await.is_none());
 }
@@ -289,7 +352,10 @@ async fn a_marker_comes_again_until_its_last_receive() {
     assert!(!is_done_with(&worker, &marker, 1).await, "the table does not take it");
     assert!(is_done_with(&worker, &marker, LAST).await, "it is no dead letter");
     let unreadable = marker.body.as_ref().unwrap().replace("\"stream\"", "\"steam\"");
-    assert!(!is_done_with(&stack.worker(), &Message { body: Some(unreadable), ..marker.clone() }, 1).await);
+    assert!(
+        !is_done_with(&stack.worker(), &Message { body: Some(unreadable), ..marker.clone() }, 1)
+            .await
+    );
     assert_eq!(stack.command_status("k").await, "pending");
     assert!(is_done_with(&stack.worker(), &marker, 2).await);
     assert_eq!(stack.command_status("k").await, "failed");

@@ -1,4 +1,5 @@
-//! Projectors and fulfilment on their queues: poison events, unreadable messages, killed functions, unavailable tables.
+//! Projectors and fulfilment on their queues: poison events, unreadable messages, killed functions,
+//! unavailable tables.
 
 use crate::harness::events::{confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::harness::faults::Fault;
@@ -37,7 +38,8 @@ async fn send(pipeline: &Pipeline, consumer: &str, group: &str, body: &str) -> S
         .send_message()
         .queue_url(&pipeline.stack.route(consumer).queue_url)
         .message_body(body);
-    let request = request.message_group_id(group).message_deduplication_id(format!("{group}-{body}"));
+    let request =
+        request.message_group_id(group).message_deduplication_id(format!("{group}-{body}"));
     request.send().await.unwrap().message_id.unwrap()
 }
 
@@ -47,7 +49,8 @@ async fn a_poison_event_parks_its_stream_at_the_fifth_receive() {
     pipeline.deploy(orders(), pipeline.projector().with_fault("orders", "OrderShipped"));
     let mut streams = some_orders(&pipeline, 3).await;
     let poisoned = new_order();
-    write(&pipeline.stack.store, &poisoned, &[&placed("c", [(2, 2)]), &confirmed(), &shipped()]).await;
+    write(&pipeline.stack.store, &poisoned, &[&placed("c", [(2, 2)]), &confirmed(), &shipped()])
+        .await;
     streams.extend(some_orders(&pipeline, 3).await);
     pipeline.run_for(VISIBILITY_MS / 2).await;
     let model = pipeline.stack.read_models().await;
@@ -76,10 +79,14 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_is_repaired() {
     let behind = new_order();
     write(&pipeline.stack.store, &behind, &[&placed("c", [(1, 1)])]).await;
     pipeline.run_until_quiet().await;
-    let receives = pipeline.calls_of("orders").iter().filter(|call| call.items.contains(&id)).count();
+    let receives =
+        pipeline.calls_of("orders").iter().filter(|call| call.items.contains(&id)).count();
     assert_eq!(receives, usize::try_from(FEW_RECEIVES).unwrap());
     let model = pipeline.stack.read_models().await;
-    assert_eq!((model.applied("orders", &behind), model.applied("orders", &told_badly)), (Some(1), None));
+    assert_eq!(
+        (model.applied("orders", &behind), model.applied("orders", &told_badly)),
+        (Some(1), None)
+    );
     assert_eq!(pipeline.redrive(&orders()).await, 1);
     pipeline.reconcile(&bookshop::bestsellers()).await;
     pipeline.stack.assert_exact_after(streams.iter().chain([&told_badly, &behind]), "").await;
@@ -92,16 +99,26 @@ async fn whenever_a_function_dies_nothing_is_applied_twice() {
     for request in 1..=6 {
         for fault in [Fault::DiesBefore(request), Fault::DiesAfter(request)] {
             let (order, book) = (new_order(), stock_of(u32::try_from(streams.len()).unwrap() + 10));
-            write(&pipeline.stack.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed(), &shipped()]).await;
+            write(
+                &pipeline.stack.store,
+                &order,
+                &[&placed("c", [(1, 2), (2, 1)]), &confirmed(), &shipped()],
+            )
+            .await;
             write(&pipeline.stack.store, &book, &[&received(3)]).await;
             streams.extend([order, book]);
             let before = pipeline.calls.len();
             first_calls_end(&mut pipeline, Fate { fault: Some(fault), heard: false, ..WELL });
             pipeline.run_until_quiet().await;
             for projection in read_models() {
-                let calls = pipeline.calls[before..].iter().filter(|call| call.function == projection.name);
+                let calls =
+                    pipeline.calls[before..].iter().filter(|call| call.function == projection.name);
                 let at: Vec<u64> = calls.map(|call| call.at_ms).collect();
-                assert!(at.len() > 1 && at[at.len() - 1] >= at[0] + VISIBILITY_MS, "{} {fault:?}", projection.name);
+                assert!(
+                    at.len() > 1 && at[at.len() - 1] >= at[0] + VISIBILITY_MS,
+                    "{} {fault:?}",
+                    projection.name
+                );
             }
         }
     }
@@ -167,7 +184,10 @@ async fn messages_redelivered_to_a_second_function_are_applied_once() {
     first_calls_end(&mut pipeline, Fate { lasts_ms: VISIBILITY_MS * 3 / 2, ..WELL });
     pipeline.run_until_quiet().await;
     let calls = pipeline.calls_of("bestsellers");
-    assert_eq!((&calls[0].items, calls[0].at_ms + VISIBILITY_MS), (&calls[1].items, calls[1].at_ms));
+    assert_eq!(
+        (&calls[0].items, calls[0].at_ms + VISIBILITY_MS),
+        (&calls[1].items, calls[1].at_ms)
+    );
     pipeline.stack.assert_exact_after(&streams, "").await;
 }
 
@@ -183,11 +203,17 @@ async fn whenever_fulfilment_dies_no_book_is_reserved_twice() {
             books.push(book);
             for _ in 0..2 {
                 orders.push(new_order());
-                write(&pipeline.stack.store, &orders[orders.len() - 1], &[&placed("c", [(number, 2)])]).await;
+                write(
+                    &pipeline.stack.store,
+                    &orders[orders.len() - 1],
+                    &[&placed("c", [(number, 2)])],
+                )
+                .await;
             }
             let mut called = false;
             pipeline.fates(move |call: &Call| {
-                let hit = call.function == fulfilment().name && !std::mem::replace(&mut called, true);
+                let hit =
+                    call.function == fulfilment().name && !std::mem::replace(&mut called, true);
                 if hit { Fate { fault: Some(fault), heard: false, ..WELL } } else { WELL }
             });
             pipeline.run_until_quiet().await;
@@ -209,7 +235,8 @@ async fn whenever_fulfilment_dies_no_book_is_reserved_twice() {
 
 async fn last_type(pipeline: &Pipeline, stream: &StreamId) -> String {
     let loaded = pipeline.stack.store.load(stream, eventstore::Consistency::Strong).await.unwrap();
-    let events = loaded.batches.into_iter().flat_map(|batch| batch.commits).flat_map(|commit| commit.events);
+    let events =
+        loaded.batches.into_iter().flat_map(|batch| batch.commits).flat_map(|commit| commit.events);
     events.last().unwrap().body.event_type
 }
 

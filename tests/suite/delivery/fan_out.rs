@@ -1,6 +1,8 @@
 //! Fan-out on its stream: refused messages, outages of queues, killed functions.
 
-use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
+use crate::harness::events::{
+    Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write,
+};
 use crate::harness::faults::Fault;
 use crate::harness::log::Log;
 use crate::harness::pipeline::policy::StreamPolicy;
@@ -31,8 +33,8 @@ async fn some_orders(pipeline: &Pipeline, count: usize) -> Vec<StreamId> {
     streams
 }
 
-/// Twelve orders. One is too large for the queue with the small limit. It has only one event, because a small second event
-/// would bring its stream up to date.
+/// Twelve orders. One is too large for the queue with the small limit. It has only one event,
+/// because a small second event would bring its stream up to date.
 async fn orders_with_a_large_one(pipeline: &Pipeline) -> Vec<StreamId> {
     let mut streams = some_orders(pipeline, LARGE).await;
     streams.push(new_order());
@@ -62,8 +64,15 @@ async fn a_refused_message_delays_only_the_records_after_it() {
     assert!(streams[..LARGE].iter().all(|stream| applied(stream) == Some(2)));
     assert_eq!(applied(&streams[LARGE]), None);
     let calls = pipeline.calls_of(FAN_OUT);
-    assert!(calls.len() > 5 && calls[1..].iter().all(|call| call.items == calls[1].items), "it waits at one record");
-    assert_eq!(calls[1].items, calls[0].items[LARGE_RECORD..], "earlier records are not sent again");
+    assert!(
+        calls.len() > 5 && calls[1..].iter().all(|call| call.items == calls[1].items),
+        "it waits at one record"
+    );
+    assert_eq!(
+        calls[1].items,
+        calls[0].items[LARGE_RECORD..],
+        "earlier records are not sent again"
+    );
     pipeline.stack.set_queue(ORDERS, MaximumMessageSize, ANY_SIZE).await;
     pipeline.run_until_quiet().await;
     assert!(pipeline.stream.discarded().is_empty());
@@ -72,9 +81,13 @@ async fn a_refused_message_delays_only_the_records_after_it() {
 
 #[tokio::test]
 async fn reconcile_repairs_an_outage_that_outlasts_all_retries() {
-    let by_retries = StreamPolicy { max_record_age_ms: None, max_retries: Some(20), ..one_at_a_time() };
-    let by_age = StreamPolicy { max_record_age_ms: Some(HOUR_MS), max_retries: None, ..one_at_a_time() };
-    for (policy, condition) in [(by_retries, "RetryAttemptsExhausted"), (by_age, "RecordAgeExceeded")] {
+    let by_retries =
+        StreamPolicy { max_record_age_ms: None, max_retries: Some(20), ..one_at_a_time() };
+    let by_age =
+        StreamPolicy { max_record_age_ms: Some(HOUR_MS), max_retries: None, ..one_at_a_time() };
+    for (policy, condition) in
+        [(by_retries, "RetryAttemptsExhausted"), (by_age, "RecordAgeExceeded")]
+    {
         let mut pipeline = Pipeline::under(policy, |policy| policy).await;
         let mut streams = some_orders(&pipeline, 3).await;
         pipeline.wire.begin_outage("ledgerfold-orders.fifo");
@@ -85,13 +98,18 @@ async fn reconcile_repairs_an_outage_that_outlasts_all_retries() {
         assert_eq!(discarded[0].request_context.condition, condition);
         let told = &discarded[0].batch_info;
         let range = [&told.start_sequence_number, &told.end_sequence_number];
-        assert_eq!(range, [calls[0].items.first().unwrap(), calls[0].items.last().unwrap()], "{condition}");
+        assert_eq!(
+            range,
+            [calls[0].items.first().unwrap(), calls[0].items.last().unwrap()],
+            "{condition}"
+        );
         pipeline.wire.end_outages();
         streams.push(new_order());
         write(&pipeline.stack.store, &streams[3], &[&placed("c", [(1, 1)])]).await;
         pipeline.run_until_quiet().await;
         let model = pipeline.stack.read_models().await;
-        let applied: Vec<Option<u64>> = streams.iter().map(|stream| model.applied("orders", stream)).collect();
+        let applied: Vec<Option<u64>> =
+            streams.iter().map(|stream| model.applied("orders", stream)).collect();
         assert_eq!(
             applied,
             [None, None, None, Some(1)],
@@ -104,7 +122,8 @@ async fn reconcile_repairs_an_outage_that_outlasts_all_retries() {
 
 #[tokio::test]
 async fn reconcile_repairs_records_that_the_stream_has_trimmed() {
-    let policy = StreamPolicy { max_record_age_ms: None, max_retries: None, ..StreamPolicy::of_fan_out() };
+    let policy =
+        StreamPolicy { max_record_age_ms: None, max_retries: None, ..StreamPolicy::of_fan_out() };
     let mut pipeline = Pipeline::under(policy, |policy| policy).await;
     let streams = some_orders(&pipeline, 2).await;
     pipeline.wire.begin_outage("ledgerfold-orders.fifo");
@@ -130,10 +149,14 @@ async fn a_record_that_kills_fan_out_is_isolated() {
     let discarded = pipeline.stream.discarded();
     assert_eq!(discarded.len(), 1);
     let told = &discarded[0].batch_info;
-    assert_eq!((told.batch_size, &told.start_sequence_number), (1, &pipeline.calls_of(FAN_OUT)[0].items[LARGE_RECORD]));
+    assert_eq!(
+        (told.batch_size, &told.start_sequence_number),
+        (1, &pipeline.calls_of(FAN_OUT)[0].items[LARGE_RECORD])
+    );
     pipeline.wire.end_outages();
     let model = pipeline.stack.read_models().await;
-    let missed: Vec<&StreamId> = streams.iter().filter(|stream| model.applied("orders", stream).is_none()).collect();
+    let missed: Vec<&StreamId> =
+        streams.iter().filter(|stream| model.applied("orders", stream).is_none()).collect();
     assert_eq!(missed, [&streams[LARGE]]);
     pipeline.reconcile(&orders()).await;
     // The function died before it had sent all other notifications.
@@ -146,9 +169,16 @@ async fn a_fan_out_that_dies_loses_nothing_and_doubles_nothing() {
     let mut pipeline = Pipeline::start().await;
     let mut streams = Vec::new();
     for request in 1..=6 {
-        for fault in [Fault::DiesBefore(request), Fault::DiesAfter(request), Fault::LosesAnswer(request)] {
+        for fault in
+            [Fault::DiesBefore(request), Fault::DiesAfter(request), Fault::LosesAnswer(request)]
+        {
             let stream = new_order();
-            write(&pipeline.stack.store, &stream, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+            write(
+                &pipeline.stack.store,
+                &stream,
+                &[&placed("c", [(1, 2)]), &confirmed(), &shipped()],
+            )
+            .await;
             streams.push(stream);
             let heard = matches!(fault, Fault::LosesAnswer(_));
             let mut first = true;
@@ -170,7 +200,11 @@ async fn after_a_time_out_of_fan_out_nothing_is_applied_twice() {
     let mut calls = 0;
     pipeline.fates(move |call: &Call| {
         calls += usize::from(call.function == FAN_OUT);
-        if call.function == FAN_OUT && calls < 4 { Fate { lasts_ms: u64::MAX, ..WELL } } else { WELL }
+        if call.function == FAN_OUT && calls < 4 {
+            Fate { lasts_ms: u64::MAX, ..WELL }
+        } else {
+            WELL
+        }
     });
     pipeline.run_until_quiet().await;
     let calls = pipeline.calls_of(FAN_OUT);
@@ -196,7 +230,8 @@ async fn a_notification_repeated_after_five_minutes_is_applied_once() {
     }
     pipeline.wire.end_outages();
     pipeline.run_until_quiet().await;
-    let messages: usize = pipeline.calls_of("bestsellers").iter().map(|call| call.items.len()).sum();
+    let messages: usize =
+        pipeline.calls_of("bestsellers").iter().map(|call| call.items.len()).sum();
     assert!(messages > 4, "the notifications were repeated: {messages}");
     pipeline.stack.assert_exact_after([&order, &book, &stuck], "").await;
 }
@@ -208,11 +243,18 @@ async fn only_commits_invoke_fan_out_and_a_changed_one_is_reported() {
     write(&pipeline.stack.store, &order, &[&placed("c", [(1, 1)]), &confirmed()]).await;
     pipeline.run_until_quiet().await;
     let before = pipeline.calls_of(FAN_OUT).len();
-    let (table, dynamodb) = (pipeline.stack.names.events(), pipeline.stack.clients().dynamodb.clone());
+    let (table, dynamodb) =
+        (pipeline.stack.names.events(), pipeline.stack.clients().dynamodb.clone());
     let mut snapshot = event_key(order.as_str(), MAX_VERSION + 1);
     for text in ["one", "two"] {
         snapshot.insert("snapshot".to_owned(), AttributeValue::S(text.to_owned()));
-        dynamodb.put_item().table_name(&table).set_item(Some(snapshot.clone())).send().await.unwrap();
+        dynamodb
+            .put_item()
+            .table_name(&table)
+            .set_item(Some(snapshot.clone()))
+            .send()
+            .await
+            .unwrap();
     }
     let key = event_key(order.as_str(), MAX_VERSION + 1);
     dynamodb.delete_item().table_name(&table).set_key(Some(key)).send().await.unwrap();
@@ -226,16 +268,25 @@ async fn only_commits_invoke_fan_out_and_a_changed_one_is_reported() {
     dynamodb.delete_item().table_name(&table).set_key(Some(key)).send().await.unwrap();
     pipeline.run_until_quiet().await;
     drop(guard);
-    let items: usize = pipeline.calls_of(FAN_OUT)[before..].iter().map(|call| call.items.len()).sum();
+    let items: usize =
+        pipeline.calls_of(FAN_OUT)[before..].iter().map(|call| call.items.len()).sum();
     assert_eq!(items, 2);
     let errors = log.errors();
-    assert!(errors.len() == 2 && errors.iter().all(|error| error.contains("tampering")), "{errors:?}");
-    assert_eq!(pipeline.stack.read_models().await.applied("orders", &order), Some(2), "and no notification is sent");
+    assert!(
+        errors.len() == 2 && errors.iter().all(|error| error.contains("tampering")),
+        "{errors:?}"
+    );
+    assert_eq!(
+        pipeline.stack.read_models().await.applied("orders", &order),
+        Some(2),
+        "and no notification is sent"
+    );
 }
 
 #[tokio::test]
 async fn parallel_batches_may_swap_commits_without_effect() {
-    let policy = StreamPolicy { parallelization_factor: 4, batch_size: 2, ..StreamPolicy::of_fan_out() };
+    let policy =
+        StreamPolicy { parallelization_factor: 4, batch_size: 2, ..StreamPolicy::of_fan_out() };
     let mut pipeline = Pipeline::under(policy, |policy| policy).await;
     let mut writers: Vec<(StreamId, Writer)> = Vec::new();
     for _ in 0..6 {
@@ -254,7 +305,11 @@ async fn parallel_batches_may_swap_commits_without_effect() {
         Fate { heard: call.function != FAN_OUT || fan_outs % 3 != 0, ..WELL }
     });
     pipeline.run_until_quiet().await;
-    let at_once = pipeline.calls_of(FAN_OUT).iter().filter(|call| call.at_ms == pipeline.calls[0].at_ms).count();
+    let at_once = pipeline
+        .calls_of(FAN_OUT)
+        .iter()
+        .filter(|call| call.at_ms == pipeline.calls[0].at_ms)
+        .count();
     assert!(at_once > 1, "the batches are parallel");
     pipeline.stack.assert_exact_after(writers.iter().map(|(stream, _)| stream), "").await;
 }

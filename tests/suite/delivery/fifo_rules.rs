@@ -29,14 +29,22 @@ impl Queue {
     async fn start(policy: FifoPolicy) -> Self {
         let clock = Clock::new();
         let stack = TestStack::with_queues_on(clock.of_queues()).await;
-        let source = FifoSource::on(stack.clients().sqs.clone(), &stack.route("orders").queue_url, policy).await;
+        let source =
+            FifoSource::on(stack.clients().sqs.clone(), &stack.route("orders").queue_url, policy)
+                .await;
         Self { clock, stack, source }
     }
 
     /// Sends messages of a group. The text is both body and deduplication id.
     async fn send(&mut self, group: &str, texts: &[&str]) {
         for text in texts {
-            let request = self.stack.clients().sqs.send_message().queue_url(&self.source.url).message_body(*text);
+            let request = self
+                .stack
+                .clients()
+                .sqs
+                .send_message()
+                .queue_url(&self.source.url)
+                .message_body(*text);
             request.message_group_id(group).message_deduplication_id(*text).send().await.unwrap();
         }
         self.source.stir();
@@ -59,7 +67,8 @@ impl Queue {
 
     async fn dead_letters(&self) -> Vec<String> {
         let url = self.source.url.replace(".fifo", "-dead.fifo");
-        let request = self.stack.clients().sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        let request =
+            self.stack.clients().sqs.receive_message().queue_url(url).max_number_of_messages(10);
         let messages = request.send().await.unwrap().messages.unwrap_or_default();
         messages.into_iter().filter_map(|message| message.body).collect()
     }
@@ -117,7 +126,8 @@ async fn only_reported_messages_are_redelivered_in_order() {
     queue.clock.pass(1);
     let again = queue.next().await.unwrap();
     assert_eq!(texts(&again), ["a2", "a3", "a4"]);
-    let count = |index: usize| again.event.records[index].attributes["ApproximateReceiveCount"].clone();
+    let count =
+        |index: usize| again.event.records[index].attributes["ApproximateReceiveCount"].clone();
     assert_eq!([count(0), count(1), count(2)], ["2", "2", "1"]);
 }
 

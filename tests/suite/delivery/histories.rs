@@ -1,13 +1,14 @@
 //! Random histories of the shop with random faults everywhere, from a seed.
 //!
-//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed case prints its seed. The seed determines the history, the
-//! fault of each invocation and its time, but not which of a function's parallel requests fails.
+//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed case prints its seed. The seed
+//! determines the history, the fault of each invocation and its time, but not which of a function's
+//! parallel requests fails.
 
 use super::consumers::everybody;
 use crate::harness::depth::full_or;
 use crate::harness::events::{
-    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, released, reserved,
-    shipped, stock_of,
+    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected,
+    released, reserved, shipped, stock_of,
 };
 use crate::harness::faults::Fault;
 use crate::harness::fold::ReadModel;
@@ -47,10 +48,19 @@ impl Trial {
         let seed = seed();
         let pipeline = Pipeline::under(stream, change).await;
         let (rng, expected) = (Rng::with_seed(seed), ReadModel::default());
-        Self { pipeline, rng, told: format!("LEDGERFOLD_TEST_SEED={seed}"), expected, commits: 0, books: 0, mended: 0 }
+        Self {
+            pipeline,
+            rng,
+            told: format!("LEDGERFOLD_TEST_SEED={seed}"),
+            expected,
+            commits: 0,
+            books: 0,
+            mended: 0,
+        }
     }
 
-    /// Writes streams in random order while time passes, functions die and engines fail. Then all faults end.
+    /// Writes streams in random order while time passes, functions die and engines fail. Then all
+    /// faults end.
     async fn history(&mut self, number: u32, fulfilled: bool) {
         let rng = self.rng.fork();
         self.pipeline.fates(fates(rng));
@@ -60,12 +70,19 @@ impl Trial {
         self.pipeline.run_until_quiet().await;
         self.mend().await;
         for stream in streams {
-            let loaded = self.pipeline.stack.store.load(&stream, Consistency::Strong).await.unwrap();
+            let loaded =
+                self.pipeline.stack.store.load(&stream, Consistency::Strong).await.unwrap();
             self.commits += loaded.batches.iter().map(|batch| batch.commits.len()).sum::<usize>();
-            let commits: Vec<_> = loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
+            let commits: Vec<_> =
+                loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
             self.expected.add(&stream, &commits, u64::MAX);
         }
-        assert_eq!(self.pipeline.stack.read_models().await, self.expected, "{}, history {number}", self.told);
+        assert_eq!(
+            self.pipeline.stack.read_models().await,
+            self.expected,
+            "{}, history {number}",
+            self.told
+        );
     }
 
     /// Writes streams of random events.
@@ -75,10 +92,12 @@ impl Trial {
         streams.push(stock_of(self.books));
         let store = self.pipeline.stack.store.clone();
         let plan = |stream: &StreamId, rng: &mut Rng| {
-            let events = if stream.category() == "order" { order_events(rng) } else { stock_events(rng) };
+            let events =
+                if stream.category() == "order" { order_events(rng) } else { stock_events(rng) };
             Plan { writer: Writer::new(&store, stream), events }
         };
-        let mut plans: Vec<Plan> = streams.iter().map(|stream| plan(stream, &mut self.rng)).collect();
+        let mut plans: Vec<Plan> =
+            streams.iter().map(|stream| plan(stream, &mut self.rng)).collect();
         while !plans.is_empty() {
             let index = self.rng.usize(..plans.len());
             let count = self.rng.usize(1..=2).min(plans[index].events.len());
@@ -98,13 +117,17 @@ impl Trial {
         for book in first..=self.books {
             streams.push(stock_of(book));
             let copies = received(self.rng.u32(1..=4)).stored();
-            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1]).append(vec![copies]).await;
+            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1])
+                .append(vec![copies])
+                .await;
         }
         for _ in 0..self.rng.u32(1..=3) {
             streams.push(new_order());
             let lines = [(first, self.rng.u32(1..=2)), (self.books, self.rng.u32(1..=2))];
             let event = placed("c", lines).stored();
-            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1]).append(vec![event]).await;
+            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1])
+                .append(vec![event])
+                .await;
             self.let_time_pass().await;
         }
         streams
@@ -112,14 +135,13 @@ impl Trial {
 
     async fn let_time_pass(&mut self) {
         match self.rng.u32(..12) {
-            0 => self
-                .pipeline
-                .wire
-                .begin_outage(["-orders.fifo", "-audit.fifo", "-stock.fifo", "-fulfilment.fifo"][self.rng.usize(..4)]),
-            1 => self
-                .pipeline
-                .wire
-                .begin_outage(["ledgerfold-read-models", "ledgerfold-audit-index"][self.rng.usize(..2)]),
+            0 => self.pipeline.wire.begin_outage(
+                ["-orders.fifo", "-audit.fifo", "-stock.fifo", "-fulfilment.fifo"]
+                    [self.rng.usize(..4)],
+            ),
+            1 => self.pipeline.wire.begin_outage(
+                ["ledgerfold-read-models", "ledgerfold-audit-index"][self.rng.usize(..2)],
+            ),
             2..=4 => self.pipeline.wire.end_outages(),
             5 => self.pipeline.run_for(self.rng.u64(1..=40) * MINUTE_MS).await,
             6 | 7 => self.pipeline.run_for(self.rng.u64(..10_000)).await,
@@ -190,13 +212,21 @@ fn order_events(rng: &mut Rng) -> VecDeque<NewEvent> {
 
 fn stock_events(rng: &mut Rng) -> VecDeque<NewEvent> {
     let order = u128::from(rng.u64(..));
-    let closed = if rng.bool() { released(order, 2).stored() } else { committed(order, 2).stored() };
-    [received(5).stored(), reserved(order, 2).stored(), closed].into_iter().take(rng.usize(1..=3)).collect()
+    let closed =
+        if rng.bool() { released(order, 2).stored() } else { committed(order, 2).stored() };
+    [received(5).stored(), reserved(order, 2).stored(), closed]
+        .into_iter()
+        .take(rng.usize(1..=3))
+        .collect()
 }
 
 /// Retries and age so short that histories exceed them.
 fn impatient() -> StreamPolicy {
-    StreamPolicy { max_retries: Some(4), max_record_age_ms: Some(30 * MINUTE_MS), ..StreamPolicy::of_fan_out() }
+    StreamPolicy {
+        max_retries: Some(4),
+        max_record_age_ms: Some(30 * MINUTE_MS),
+        ..StreamPolicy::of_fan_out()
+    }
 }
 
 async fn run(mut trial: Trial, fulfilled: bool) -> Trial {
@@ -216,15 +246,22 @@ async fn with_deployed_settings_random_faults_end_in_the_pure_fold() {
 #[tokio::test]
 async fn with_small_batches_given_up_early_an_operator_repairs_them() {
     let stream = StreamPolicy { batch_size: 2, parallelization_factor: 1, ..impatient() };
-    let change = |policy| FifoPolicy { batch_size: 2, max_receives: 6, max_concurrency: 2, ..policy };
+    let change =
+        |policy| FifoPolicy { batch_size: 2, max_receives: 6, max_concurrency: 2, ..policy };
     let trial = run(Trial::start(stream, change).await, false).await;
     assert!(trial.mended >= full_or(1, 0), "{}: nothing was given up", trial.told);
 }
 
 #[tokio::test]
 async fn with_parallel_batches_and_slow_functions_they_do_so_too() {
-    let stream = StreamPolicy { parallelization_factor: 3, batching_window_ms: 2_000, bisect: false, ..impatient() };
-    run(Trial::start(stream, |policy| FifoPolicy { timeout_ms: 600_000, ..policy }).await, false).await;
+    let stream = StreamPolicy {
+        parallelization_factor: 3,
+        batching_window_ms: 2_000,
+        bisect: false,
+        ..impatient()
+    };
+    run(Trial::start(stream, |policy| FifoPolicy { timeout_ms: 600_000, ..policy }).await, false)
+        .await;
 }
 
 #[tokio::test]

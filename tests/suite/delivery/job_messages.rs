@@ -104,10 +104,17 @@ async fn a_slice_with_lost_successors_is_done_once_and_calls_again() {
     assert_eq!((met.pass, met.segments_done), (1, 0), "the backfill is done all the same");
     // Both calls are delivered again, one of them twice.
     assert_eq!(failed(&handler, &[calls.clone(), calls[..1].to_vec()].concat()).await, [""; 0]);
-    assert_eq!(system.waiting(CALLS).await, 2, "a call for each segment of the next pass, and no more");
+    assert_eq!(
+        system.waiting(CALLS).await,
+        2,
+        "a call for each segment of the next pass, and no more"
+    );
     work_off(&system, &handler).await;
     let report = operations.view(&stock()).await.unwrap().status.report.unwrap();
-    assert_eq!((report.complete, report.first_pass.commits, report.last_pass.present), (true, 6, 3));
+    assert_eq!(
+        (report.complete, report.first_pass.commits, report.last_pass.present),
+        (true, 6, 3)
+    );
 }
 
 #[tokio::test]
@@ -115,10 +122,16 @@ async fn a_step_whose_notification_failed_is_notified_by_resume() {
     let system = with_books(1).await;
     let (deaf, operations) = (cut_off(&system), system.operations());
     let error = deaf.rebuild(&stock(), 2).await.unwrap_err();
-    assert!(!error.is_refusal() && error.to_string() == "the queue did not take the messages", "{error}");
+    assert!(
+        !error.is_refusal() && error.to_string() == "the queue did not take the messages",
+        "{error}"
+    );
     assert_eq!(system.waiting(CALLS).await, 0);
     let resumption = operations.resume(&stock(), None, None).await.unwrap();
-    assert_eq!((resumption.job, resumption.streams.len(), system.waiting(CALLS).await), (Some(1), 0, 2));
+    assert_eq!(
+        (resumption.job, resumption.streams.len(), system.waiting(CALLS).await),
+        (Some(1), 0, 2)
+    );
     work_off(&system, &RebuildHandler::new(operations.clone())).await;
     assert!(is_complete(&operations, &stock()).await);
 }
@@ -143,12 +156,19 @@ async fn a_process_is_notified_of_its_parked_stream() {
         let error = std::io::Error::other("no such book");
         system.projector().park(&fulfilment(), 1, &stream, Some(2), &error).await.unwrap();
     }
-    let resumption = operations.resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap()), None).await.unwrap();
+    let resumption = operations
+        .resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap()), None)
+        .await
+        .unwrap();
     assert_eq!(resumption.streams.len(), 1);
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-1".to_owned(), 2)]));
     let resumption = operations.resume(&fulfilment(), None, None).await.unwrap();
-    let states: Vec<_> = resumption.streams.iter().map(|stream| (stream.stream.as_str(), stream.state)).collect();
-    assert_eq!((states, resumption.is_stuck()), (vec![("stock-2", ResumedState::Announced)], false));
+    let states: Vec<_> =
+        resumption.streams.iter().map(|stream| (stream.stream.as_str(), stream.state)).collect();
+    assert_eq!(
+        (states, resumption.is_stuck()),
+        (vec![("stock-2", ResumedState::Announced)], false)
+    );
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-2".to_owned(), 2)]));
     assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
     assert_eq!(operations.resume(&fulfilment(), None, None).await.unwrap().streams.len(), 0);
@@ -181,7 +201,11 @@ async fn reconciling_notifies_a_process_of_every_stream_behind() {
 async fn a_missing_queue_is_named_with_the_remedy() {
     let system = TestStack::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
-    let operations = system.clients().system(&bookshop::app(), &elsewhere).operations(system.projector());
+    let operations =
+        system.clients().system(&bookshop::app(), &elsewhere).operations(system.projector());
     let error = operations.view(&stock()).await.unwrap_err().to_string();
-    assert_eq!(error, "there is no queue \"elsewhere-stock.fifo\": `ledgerfold tables create` makes it");
+    assert_eq!(
+        error,
+        "there is no queue \"elsewhere-stock.fifo\": `ledgerfold tables create` makes it"
+    );
 }

@@ -16,7 +16,11 @@ fn workers_die(pipeline: &mut Pipeline) {
             return WELL;
         }
         let request = calls.div_ceil(2);
-        let fault = if request.is_multiple_of(2) { Fault::DiesBefore(request) } else { Fault::DiesAfter(request) };
+        let fault = if request.is_multiple_of(2) {
+            Fault::DiesBefore(request)
+        } else {
+            Fault::DiesAfter(request)
+        };
         Fate { fault: Some(fault), heard: false, ..WELL }
     });
 }
@@ -71,7 +75,11 @@ async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
     pipeline.run_until_quiet().await;
     pipeline.stack.operations().rebuild(&orders(), 2).await.unwrap();
     pipeline.fates(|call: &Call| {
-        if call.function == REBUILD { Fate { fault: Some(Fault::DiesBefore(1)), heard: false, ..WELL } } else { WELL }
+        if call.function == REBUILD {
+            Fate { fault: Some(Fault::DiesBefore(1)), heard: false, ..WELL }
+        } else {
+            WELL
+        }
     });
     pipeline.run_until_quiet().await;
     assert!(

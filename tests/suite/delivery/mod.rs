@@ -1,4 +1,5 @@
-//! Fan-out, consumers and workers under Lambda's event sources: what the functions make of every failure.
+//! Fan-out, consumers and workers under Lambda's event sources: what the functions make of every
+//! failure.
 //!
 //! | module | what it asks |
 //! |---|---|

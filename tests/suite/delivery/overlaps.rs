@@ -1,4 +1,5 @@
-//! Concurrent functions of one queue: on the same messages after a visibility timeout, or on many groups.
+//! Concurrent functions of one queue: on the same messages after a visibility timeout, or on many
+//! groups.
 
 use crate::harness::events::{confirmed, new_order, placed, shipped, write};
 use crate::harness::faults::FaultInjector;
@@ -22,11 +23,17 @@ fn function(pipeline: &Pipeline, projection: Projection, wire: &FaultInjector) -
     Function::Projector(ProjectorHandler::new(projection, projector))
 }
 
-/// The first function stops before its n-th request. The second function handles the same messages completely. Then the
-/// first one continues. Returns whether it had requests left.
-async fn handle_twice(pipeline: &Pipeline, projection: Projection, event: &SqsEvent, stops_before: usize) -> bool {
+/// The first function stops before its n-th request. The second function handles the same messages
+/// completely. Then the first one continues. Returns whether it had requests left.
+async fn handle_twice(
+    pipeline: &Pipeline,
+    projection: Projection,
+    event: &SqsEvent,
+    stops_before: usize,
+) -> bool {
     let (wire, other) = (FaultInjector::default(), FaultInjector::default());
-    let (slow, quick) = (function(pipeline, projection, &wire), function(pipeline, projection, &other));
+    let (slow, quick) =
+        (function(pipeline, projection, &wire), function(pipeline, projection, &other));
     let mut first = pin!(slow.call(event.clone()));
     let stopped = poll_fn(|context| match first.as_mut().poll(context) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -36,7 +43,10 @@ async fn handle_twice(pipeline: &Pipeline, projection: Projection, event: &SqsEv
     let was_through = stopped.await.is_some();
     assert!(quick.call(event.clone()).await.batch_item_failures.is_empty());
     if !was_through {
-        assert!(first.await.batch_item_failures.is_empty(), "the late function finds the work done");
+        assert!(
+            first.await.batch_item_failures.is_empty(),
+            "the late function finds the work done"
+        );
     }
     !was_through
 }
@@ -49,7 +59,8 @@ async fn two_functions_on_the_same_messages_apply_them_once() {
         let mut hung = 0;
         for stops_before in 1..MAX_REQUESTS {
             let order = new_order();
-            write(&pipeline.stack.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed()]).await;
+            write(&pipeline.stack.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed()])
+                .await;
             streams.push(order);
             pipeline.announce().await;
             let clock = pipeline.clock.clone();
@@ -59,13 +70,20 @@ async fn two_functions_on_the_same_messages_apply_them_once() {
             source.answer(batch, &Outcome::Failed).await;
             let it_hung = handle_twice(&pipeline, projection, &event, stops_before).await;
             pipeline.run_until_quiet().await;
-            pipeline.stack.assert_exact_after(&streams, &format!("{} {stops_before}", projection.name)).await;
+            pipeline
+                .stack
+                .assert_exact_after(&streams, &format!("{} {stops_before}", projection.name))
+                .await;
             hung += usize::from(it_hung);
             if !it_hung {
                 break;
             }
         }
-        assert!((2..MAX_REQUESTS - 1).contains(&hung), "{}: it hung at {hung} requests", projection.name);
+        assert!(
+            (2..MAX_REQUESTS - 1).contains(&hung),
+            "{}: it hung at {hung} requests",
+            projection.name
+        );
     }
 }
 
@@ -76,7 +94,12 @@ async fn any_number_of_functions_at_once_makes_the_same_read_models() {
         let mut pipeline = Pipeline::under(StreamPolicy::of_fan_out(), change).await;
         let streams: Vec<StreamId> = (0..8).map(|_| new_order()).collect();
         for stream in &streams {
-            write(&pipeline.stack.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;
+            write(
+                &pipeline.stack.store,
+                stream,
+                &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()],
+            )
+            .await;
         }
         pipeline.announce().await;
         for projection in [orders(), bestsellers()] {
@@ -86,7 +109,8 @@ async fn any_number_of_functions_at_once_makes_the_same_read_models() {
     }
 }
 
-/// Handles the queue with as many parallel functions as allowed. Returns the highest number of parallel functions.
+/// Handles the queue with as many parallel functions as allowed. Returns the highest number of
+/// parallel functions.
 async fn empty_at_once(pipeline: &mut Pipeline, consumer: &str) -> usize {
     let clock = pipeline.clock.clone();
     let consumer = pipeline.consumer(consumer);

@@ -1,7 +1,9 @@
 //! The rules of a stream's mapping. Each case fails for a mapping without the rule.
 
 use crate::harness::pipeline::policy::{Start, StreamPolicy};
-use crate::harness::pipeline::stream_source::{Discarded, RETENTION_MS, StreamBatch, StreamSource, number};
+use crate::harness::pipeline::stream_source::{
+    Discarded, RETENTION_MS, StreamBatch, StreamSource, number,
+};
 use crate::harness::pipeline::{MAX_PAYLOAD_BYTES, Outcome};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::DynamoDbEventResponse;
@@ -89,7 +91,8 @@ fn conditions(source: &StreamSource) -> Vec<(&str, u32, &str, &str, usize)> {
         .discarded()
         .iter()
         .map(|Discarded { request_context: context, batch_info: batch }| {
-            let (first, last) = (batch.start_sequence_number.as_str(), batch.end_sequence_number.as_str());
+            let (first, last) =
+                (batch.start_sequence_number.as_str(), batch.end_sequence_number.as_str());
             (context.condition, context.approximate_invoke_count, first, last, batch.batch_size)
         })
         .collect()
@@ -127,14 +130,20 @@ fn a_batch_is_gathered_until_the_window_is_over_or_it_is_full() {
     source.answer(&batch, &done(), 6_000);
     assert!(source.next_batch(10_999).is_none(), "the next window begins when the call is over");
     source.push(records(5..=5), 10_999);
-    assert_eq!(numbers(&source.next_batch(10_999).unwrap()), [3, 4, 5], "a full batch does not wait");
+    assert_eq!(
+        numbers(&source.next_batch(10_999).unwrap()),
+        [3, 4, 5],
+        "a full batch does not wait"
+    );
 }
 
 #[test]
 fn a_batch_ends_before_six_megabytes_but_is_never_empty() {
-    let mut source = StreamSource::new("shard-1", StreamPolicy { batching_window_ms: 60_000, ..plain() });
+    let mut source =
+        StreamSource::new("shard-1", StreamPolicy { batching_window_ms: 60_000, ..plain() });
     let sizes = [MAX_PAYLOAD_BYTES / 2, MAX_PAYLOAD_BYTES / 2, 1, MAX_PAYLOAD_BYTES + 1];
-    let large = sizes.into_iter().enumerate().map(|(number, bytes)| record("a", number, "INSERT", bytes));
+    let large =
+        sizes.into_iter().enumerate().map(|(number, bytes)| record("a", number, "INSERT", bytes));
     source.push(large.collect(), 0);
     let first = source.next_batch(0).expect("a full payload does not wait for the window");
     assert_eq!(numbers(&first), [0, 1]);
@@ -178,9 +187,16 @@ fn bisect_isolates_the_record_that_kills_the_function() {
         }
         poisoned(3)(numbers)
     });
-    assert_eq!(given[..5], [vec![1, 2, 3, 4, 5, 6, 7, 8], vec![1, 2, 3, 4], vec![1, 2], vec![3, 4], vec![3]]);
+    assert_eq!(
+        given[..5],
+        [vec![1, 2, 3, 4, 5, 6, 7, 8], vec![1, 2, 3, 4], vec![1, 2], vec![3, 4], vec![3]]
+    );
     assert_eq!(got_through, [1, 2, 4, 5, 6, 7, 8]);
-    assert_eq!(given.iter().filter(|numbers| **numbers == [3]).count(), 3, "splitting is not a retry");
+    assert_eq!(
+        given.iter().filter(|numbers| **numbers == [3]).count(),
+        3,
+        "splitting is not a retry"
+    );
     assert_eq!(conditions(&source), [("RetryAttemptsExhausted", 6, "3", "3", 1)]);
 }
 
@@ -202,14 +218,19 @@ fn retries_do_not_count_the_first_try_and_may_be_unlimited() {
     let mut source = with(plain(), 1..=1);
     let tries = run(&mut source, 0, poisoned(1)).len();
     assert!(tries > 90, "{tries} tries in the stream's 24 hours");
-    assert_eq!((source.discarded().len(), source.trimmed()), (0, 1), "then it is trimmed, without a message");
+    assert_eq!(
+        (source.discarded().len(), source.trimmed()),
+        (0, 1),
+        "then it is trimmed, without a message"
+    );
 }
 
 #[test]
 fn a_record_that_always_fails_discards_the_rest_of_its_batch() {
     let policy = StreamPolicy { bisect: true, max_retries: Some(2), batch_size: 4, ..plain() };
     let mut source = with(policy, 1..=6);
-    let given = run(&mut source, 0, |numbers| if numbers.contains(&2) { failed_from(2) } else { done() });
+    let given =
+        run(&mut source, 0, |numbers| if numbers.contains(&2) { failed_from(2) } else { done() });
     assert_eq!(given, [vec![1, 2, 3, 4], vec![2, 3, 4], vec![2, 3, 4], vec![5, 6]]);
     assert_eq!(conditions(&source), [("RetryAttemptsExhausted", 3, "2", "4", 3)]);
 }
@@ -240,7 +261,8 @@ fn the_destination_gets_positions_and_not_records() {
 fn a_filter_lets_through_what_one_of_its_patterns_fits() {
     let commits = json!({"eventName": ["INSERT"], "dynamodb": {"Keys": {"version": {"N": [{"anything-but": ["3"]}]}}}});
     let removals = json!({"eventName": ["REMOVE"]});
-    let mut source = StreamSource::new("shard-1", StreamPolicy { filters: vec![commits, removals], ..plain() });
+    let mut source =
+        StreamSource::new("shard-1", StreamPolicy { filters: vec![commits, removals], ..plain() });
     let names = ["INSERT", "MODIFY", "INSERT", "REMOVE", "INSERT"];
     let all = names.into_iter().enumerate().map(|(index, name)| record("a", index + 1, name, 1));
     source.push(all.collect(), 0);
@@ -277,8 +299,11 @@ fn operators_of_a_filter_match_as_documented() {
 
 #[test]
 fn a_mapping_begins_with_the_oldest_record_or_with_the_next_one() {
-    for (start, expected) in [(Start::TrimHorizon, vec![vec![1, 2, 3]]), (Start::Latest, vec![vec![3]])] {
-        let mut source = StreamSource::made_on("shard-1", StreamPolicy { start, ..plain() }, records(1..=2), 0);
+    for (start, expected) in
+        [(Start::TrimHorizon, vec![vec![1, 2, 3]]), (Start::Latest, vec![vec![3]])]
+    {
+        let mut source =
+            StreamSource::made_on("shard-1", StreamPolicy { start, ..plain() }, records(1..=2), 0);
         source.push(records(3..=3), 0);
         assert_eq!(run(&mut source, 0, |_| done()), expected, "{start:?}");
     }
@@ -293,7 +318,10 @@ fn a_record_is_gone_after_24_hours() {
 
 #[test]
 fn a_parallel_mapping_keeps_the_order_of_each_item() {
-    let mut source = StreamSource::new("shard-1", StreamPolicy { parallelization_factor: 4, batch_size: 1, ..plain() });
+    let mut source = StreamSource::new(
+        "shard-1",
+        StreamPolicy { parallelization_factor: 4, batch_size: 1, ..plain() },
+    );
     let keys = ["a", "b", "c", "d", "e", "f"];
     let all = (0..30).map(|number| {
         let mut change = record(keys[number % keys.len()], number, "MODIFY", 1);
@@ -304,7 +332,8 @@ fn a_parallel_mapping_keeps_the_order_of_each_item() {
     source.push(all.collect(), 0);
     let batches: Vec<StreamBatch> = std::iter::from_fn(|| source.next_batch(0)).collect();
     assert!((2..=4).contains(&batches.len()), "{} at once", batches.len());
-    let key = |batch: &StreamBatch| format!("{:?}", batch.event.records[0].change.keys["stream_id"]);
+    let key =
+        |batch: &StreamBatch| format!("{:?}", batch.event.records[0].change.keys["stream_id"]);
     // The first item fails until all others are handled.
     let stuck = key(&batches[0]);
     let mut order: Vec<(String, usize)> = Vec::new();
@@ -323,7 +352,10 @@ fn a_parallel_mapping_keeps_the_order_of_each_item() {
     }
     assert_eq!((order.len(), source.left()), (30, 0));
     for letter in keys {
-        let of_key = order.iter().filter(|(key, _)| key.contains(&format!("\"{letter}\""))).map(|(_, number)| *number);
+        let of_key = order
+            .iter()
+            .filter(|(key, _)| key.contains(&format!("\"{letter}\"")))
+            .map(|(_, number)| *number);
         let of_key: Vec<usize> = of_key.collect();
         assert!(of_key.len() == 5 && of_key.is_sorted(), "{letter}: {of_key:?}");
     }

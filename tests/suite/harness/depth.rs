@@ -1,7 +1,8 @@
 //! How deep the cases go.
 //!
 //! Every kind of case runs at either depth. By default a case takes a sample of its inputs, so that
-//! `cargo test` takes about two minutes. `LEDGERFOLD_TEST_DEPTH=full`, as CI sets it, takes all of them.
+//! `cargo test` takes about two minutes. `LEDGERFOLD_TEST_DEPTH=full`, as CI sets it, takes all of
+//! them.
 
 const VARIABLE: &str = "LEDGERFOLD_TEST_DEPTH";
 

@@ -29,6 +29,7 @@ pub(crate) enum EngineKind {
 /// The endpoint and the kind of its engine; none for the embedded engine.
 pub(crate) fn named() -> Option<(String, EngineKind)> {
     let endpoint = std::env::var("LEDGERFOLD_TEST_ENDPOINT").ok()?;
-    let ministack = std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");
+    let ministack =
+        std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");
     Some((endpoint, if ministack { EngineKind::Ministack } else { EngineKind::Other }))
 }

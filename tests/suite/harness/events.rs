@@ -5,8 +5,8 @@ use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
 use eventstore::{
-    Batch, CommandHandler, CommandMetadata, CommandRequest, CommandResult, EventStore, Fingerprint, Head, Id, Model,
-    NewCommit, NewEvent, StreamId,
+    Batch, CommandHandler, CommandMetadata, CommandRequest, CommandResult, EventStore, Fingerprint,
+    Head, Id, Model, NewCommit, NewEvent, StreamId,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -14,8 +14,10 @@ use uuid::Uuid;
 /// The ISBN of the n-th book.
 pub(crate) fn isbn(book: u32) -> Isbn {
     let digits = format!("978{book:09}");
-    let weighted =
-        digits.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight);
+    let weighted = digits
+        .bytes()
+        .zip([1, 3].into_iter().cycle())
+        .map(|(digit, weight)| u32::from(digit - b'0') * weight);
     let check = (10 - weighted.sum::<u32>() % 10) % 10;
     Isbn::try_from(format!("{digits}{check}")).unwrap()
 }
@@ -101,7 +103,11 @@ impl Stored for StockEvent {
 
 /// An event of any type and shape, such as a newer program may store.
 pub(crate) fn raw(event_type: &str, schema: u32, data: &str) -> NewEvent {
-    NewEvent { event_type: event_type.to_owned(), schema, data: RawValue::from_string(data.to_owned()).unwrap() }
+    NewEvent {
+        event_type: event_type.to_owned(),
+        schema,
+        data: RawValue::from_string(data.to_owned()).unwrap(),
+    }
 }
 
 /// One command's events.
@@ -120,11 +126,19 @@ pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
 
 /// Refuses a command on the stream, and records that.
 pub(crate) async fn refuse(store: &EventStore, stream: &StreamId) -> CommandResult {
-    const ANY: Model<(), ()> =
-        Model { initial: || (), evolve: |(), ()| (), encode: |()| unreachable!(), decode: |_| Ok(()), snapshot: None };
+    const ANY: Model<(), ()> = Model {
+        initial: || (),
+        evolve: |(), ()| (),
+        encode: |()| unreachable!(),
+        decode: |_| Ok(()),
+        snapshot: None,
+    };
     let handler = CommandHandler::new(store.clone(), ANY);
     let request = CommandRequest::new(stream.clone(), commit(Vec::new()).metadata);
-    handler.handle_recording_refusals(request, |()| Err("it cannot be"), |_| "impossible").await.unwrap()
+    handler
+        .handle_recording_refusals(request, |()| Err("it cannot be"), |_| "impossible")
+        .await
+        .unwrap()
 }
 
 /// Writes one stream.
@@ -152,7 +166,11 @@ impl Writer {
 }
 
 /// Writes a stream, each event a commit of its own. The batches.
-pub(crate) async fn write(store: &EventStore, stream: &StreamId, events: &[&dyn Stored]) -> Vec<Batch> {
+pub(crate) async fn write(
+    store: &EventStore,
+    stream: &StreamId,
+    events: &[&dyn Stored],
+) -> Vec<Batch> {
     let mut writer = Writer::new(store, stream);
     let mut batches = Vec::new();
     for event in events {

@@ -1,5 +1,5 @@
-//! Between the clients of one process and the engines: counts requests, stops the process at one of them, loses answers.
-//! Tables and queues can be down.
+//! Between the clients of one process and the engines: counts requests, stops the process at one of
+//! them, loses answers. Tables and queues can be down.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
@@ -55,7 +55,9 @@ impl FaultInjector {
 
     /// The client of queues, over this wire.
     pub(crate) fn sqs(&self, client: &aws_sdk_sqs::Client) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
+        aws_sdk_sqs::Client::from_conf(
+            client.config().to_builder().interceptor(self.clone()).build(),
+        )
     }
 
     /// From now on the projector lives, until the fault.
@@ -102,7 +104,8 @@ impl FaultInjector {
     }
 }
 
-/// Marks the one read a second that tells a process which generations there are: no part of what an event costs.
+/// Marks the one read a second that tells a process which generations there are: no part of what an
+/// event costs.
 #[derive(Debug)]
 struct Aside;
 
@@ -128,7 +131,8 @@ impl Intercept for FaultInjector {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let body = String::from_utf8_lossy(context.request().body().bytes().unwrap_or_default()).into_owned();
+        let body = String::from_utf8_lossy(context.request().body().bytes().unwrap_or_default())
+            .into_owned();
         if body.contains("/generations\"") {
             config.interceptor_state().store_put(Aside);
         }
@@ -154,9 +158,14 @@ impl Intercept for FaultInjector {
     ) -> Result<(), BoxError> {
         let mut state = self.0.lock().unwrap();
         state.answers += 1;
-        let operation = config.load::<Metadata>().map(|metadata| metadata.name().to_owned()).unwrap_or_default();
+        let operation = config
+            .load::<Metadata>()
+            .map(|metadata| metadata.name().to_owned())
+            .unwrap_or_default();
         if config.load::<Aside>().is_none() {
-            state.answered.push(Answered { operation, status: context.response().status().as_u16() });
+            state
+                .answered
+                .push(Answered { operation, status: context.response().status().as_u16() });
         }
         if state.dead || state.fault == Some(Fault::DiesAfter(state.answers)) {
             return state.dies();

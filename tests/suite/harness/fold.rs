@@ -29,11 +29,15 @@ type Place = (String, String);
 
 impl ReadModel {
     /// The fold of whole streams.
-    pub(crate) async fn of_streams<'a>(store: &EventStore, streams: impl IntoIterator<Item = &'a StreamId>) -> Self {
+    pub(crate) async fn of_streams<'a>(
+        store: &EventStore,
+        streams: impl IntoIterator<Item = &'a StreamId>,
+    ) -> Self {
         let mut model = Self::default();
         for stream in streams {
             let loaded = store.load(stream, Consistency::Strong).await.unwrap();
-            let commits: Vec<Commit> = loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
+            let commits: Vec<Commit> =
+                loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
             model.add(stream, &commits, u64::MAX);
         }
         model
@@ -54,7 +58,9 @@ impl ReadModel {
         self.fences.insert(stream.to_string(), version);
         let Some((_, updated_at, _)) = events.last().cloned() else { return };
         let placed_at = events[0].1;
-        let order = events.iter().fold(Order::default(), |order, (_, _, event)| order::evolve(order, event));
+        let order = events
+            .iter()
+            .fold(Order::default(), |order, (_, _, event)| order::evolve(order, event));
         let details = order.details().unwrap().clone();
         let place = (
             format!("customer/{}", details.customer_id.as_str()),
@@ -81,7 +87,8 @@ impl ReadModel {
         let (row, place) = self.sales.entry((day, isbn.clone())).or_default();
         row.isbn.clone_from(&isbn);
         row.copies += i64::from(line.quantity.get());
-        *row.revenue_minor.entry(currency.to_owned()).or_default() += i64::try_from(line.total_minor()).unwrap();
+        *row.revenue_minor.entry(currency.to_owned()).or_default() +=
+            i64::try_from(line.total_minor()).unwrap();
         row.revenue_minor.retain(|_, revenue| *revenue != 0);
         *place = (format!("day/{day}"), format!("{:012}#{isbn}", row.copies));
     }
@@ -89,7 +96,9 @@ impl ReadModel {
     fn add_stock(&mut self, stream: &StreamId, commits: &[Commit], up_to: u64) {
         let events: Vec<(u64, DateTime<Utc>, StockEvent)> = decoded(commits, up_to);
         let Some(version) = reached(commits, up_to).filter(|_| !events.is_empty()) else { return };
-        let stock = events.iter().fold(Stock::default(), |stock, (_, _, event)| stock::evolve(stock, event));
+        let stock = events
+            .iter()
+            .fold(Stock::default(), |stock, (_, _, event)| stock::evolve(stock, event));
         let row = StockRow { on_hand: stock.on_hand().into(), reserved: stock.reserved().into() };
         self.stock.insert(stream.to_string(), (version, row));
     }
@@ -106,7 +115,9 @@ impl ReadModel {
             }
             match name.strip_suffix(suffix) {
                 Some("orders") => model.take_order(row, item),
-                Some("stock") => drop(model.stock.insert(row.to_owned(), (version(item), data(item)))),
+                Some("stock") => {
+                    model.stock.insert(row.to_owned(), (version(item), data(item)));
+                }
                 Some("bestsellers") => model.take_bestsellers(row, item),
                 _ => {}
             }
@@ -127,8 +138,12 @@ impl ReadModel {
         let (day, isbn) = row.strip_prefix("day/").unwrap().split_once('/').unwrap();
         let book: BestsellerRow = data(item);
         match place(item) {
-            Some(place) => drop(self.sales.insert((day.parse().unwrap(), isbn.to_owned()), (book, place))),
-            None => assert!(book.copies == 0 && book.revenue_minor.is_empty(), "{book:?} is not listed"),
+            Some(place) => {
+                drop(self.sales.insert((day.parse().unwrap(), isbn.to_owned()), (book, place)))
+            }
+            None => {
+                assert!(book.copies == 0 && book.revenue_minor.is_empty(), "{book:?} is not listed")
+            }
         }
     }
 
@@ -176,8 +191,13 @@ fn reached(commits: &[Commit], up_to: u64) -> Option<u64> {
 }
 
 /// The events up to that version, without the store's own.
-fn decoded<E: serde::de::DeserializeOwned>(commits: &[Commit], up_to: u64) -> Vec<(u64, DateTime<Utc>, E)> {
-    let events = commits.iter().flat_map(|commit| commit.events.iter().map(|event| (commit.recorded_at, event)));
+fn decoded<E: serde::de::DeserializeOwned>(
+    commits: &[Commit],
+    up_to: u64,
+) -> Vec<(u64, DateTime<Utc>, E)> {
+    let events = commits
+        .iter()
+        .flat_map(|commit| commit.events.iter().map(|event| (commit.recorded_at, event)));
     let events = events.filter(|(_, event)| event.version <= up_to && !event.body.is_of_store());
     let decoded = events.map(|(at, event)| {
         let json = json!({"type": event.body.event_type, "data": event.body.data});

@@ -114,7 +114,10 @@ impl Client {
     /// The versions and types of a stream's events, oldest first.
     pub(crate) async fn history(&self, stream: &str) -> Vec<String> {
         let events = self.events(stream).await;
-        events.iter().map(|event| format!("{} {}", event["version"], text(&event["type"]))).collect()
+        events
+            .iter()
+            .map(|event| format!("{} {}", event["version"], text(&event["type"])))
+            .collect()
     }
 }
 
@@ -136,7 +139,10 @@ impl Response {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["type"], format!("https://ledgerfold.dev/problems/{slug}"));
         assert_eq!(self.body["status"], status);
-        assert!(!text(&self.body["title"]).is_empty() && !text(&self.body["detail"]).is_empty(), "{self:?}");
+        assert!(
+            !text(&self.body["title"]).is_empty() && !text(&self.body["detail"]).is_empty(),
+            "{self:?}"
+        );
         assert!(text(&self.body["instance"]).starts_with("urn:uuid:"), "{self:?}");
     }
 
@@ -177,7 +183,11 @@ async fn try_sent(request: RequestBuilder) -> reqwest::Result<Response> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.text().await?;
-    Ok(Response { status, headers, body: serde_json::from_str(&body).unwrap_or(Value::String(body)) })
+    Ok(Response {
+        status,
+        headers,
+        body: serde_json::from_str(&body).unwrap_or(Value::String(body)),
+    })
 }
 
 #[track_caller]

@@ -15,19 +15,38 @@ use tower::ServiceExt;
 pub(crate) fn api(stack: &TestStack, app: App) -> Router {
     let system = stack.clients().system(&app.checked().unwrap(), &stack.names);
     let projector = system.projector();
-    router(Api::new(system.command_store(), projector.clone(), system.operations(projector), Id::new("dev").unwrap()))
+    router(Api::new(
+        system.command_store(),
+        projector.clone(),
+        system.operations(projector),
+        Id::new("dev").unwrap(),
+    ))
 }
 
 /// Sends a request, with a key if there is one.
-pub(crate) async fn ask(api: &Router, method: Method, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
+pub(crate) async fn ask(
+    api: &Router,
+    method: Method,
+    path: &str,
+    key: Option<&str>,
+    body: &Value,
+) -> (u16, Value) {
     let headers: Vec<(&str, &str)> = key.into_iter().map(|key| ("Idempotency-Key", key)).collect();
     let Response { status, body, .. } = send(api, method, path, &headers, body).await;
     (status, body)
 }
 
-pub(crate) async fn send(api: &Router, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Response {
-    let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+pub(crate) async fn send(
+    api: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Response {
+    let request =
+        Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     answer(api, request.body(Body::from(body.to_string())).unwrap()).await
 }
 

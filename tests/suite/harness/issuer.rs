@@ -83,7 +83,9 @@ impl KeySetFile {
     /// The options of `dev` for this issuer.
     pub(crate) fn options(&self) -> Vec<String> {
         let file = self.file();
-        ["--auth", file.to_str().unwrap(), "--issuer", ISSUER, "--audience", AUDIENCE].map(str::to_owned).to_vec()
+        ["--auth", file.to_str().unwrap(), "--issuer", ISSUER, "--audience", AUDIENCE]
+            .map(str::to_owned)
+            .to_vec()
     }
 }
 

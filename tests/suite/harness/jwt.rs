@@ -6,7 +6,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,7 +29,11 @@ impl Key {
 
     /// A key of the curve P-256, by PKCS #8.
     pub(crate) fn ec(pem: &str) -> Self {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der(pem), &SystemRandom::new());
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &der(pem),
+            &SystemRandom::new(),
+        );
         Self::Es256(Arc::new(pair.unwrap()))
     }
 
@@ -72,7 +77,8 @@ impl Key {
     pub(crate) fn published(&self, kid: Option<&str>) -> Value {
         let mut jwk = match self {
             Self::Rs256(pair) => {
-                let RsaPublicKeyComponents { n, e } = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+                let RsaPublicKeyComponents { n, e } =
+                    RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
                 json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)})
             }
             Self::Es256(pair) => {

@@ -77,8 +77,12 @@ pub(crate) fn event_of(messages: &[Message]) -> SqsEvent {
 
 /// The ids of the messages to redeliver, in the order of the messages.
 pub(crate) fn told_again(messages: &[Message], response: SqsBatchResponse) -> Vec<String> {
-    let failed: Vec<String> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    assert!(failed.iter().all(|id| messages.iter().any(|message| message.id == *id)), "{failed:?} were not delivered");
+    let failed: Vec<String> =
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    assert!(
+        failed.iter().all(|id| messages.iter().any(|message| message.id == *id)),
+        "{failed:?} were not delivered"
+    );
     let told = messages.iter().filter(|message| failed.contains(&message.id));
     ids(told)
 }

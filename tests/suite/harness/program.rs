@@ -29,10 +29,15 @@ pub(crate) fn ledgerfold_bench<'a>(arguments: impl IntoIterator<Item = &'a str>)
 }
 
 /// A program with arguments, not started yet, without the AWS settings of the environment.
-pub(crate) fn without_settings<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn without_settings<'a>(
+    program: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("AWS_") || name.to_string_lossy().starts_with("LEDGERFOLD_") {
+        if name.to_string_lossy().starts_with("AWS_")
+            || name.to_string_lossy().starts_with("LEDGERFOLD_")
+        {
             command.env_remove(name);
         }
     }
@@ -44,23 +49,35 @@ impl Dev {
     /// Starts it on a free port over the data folder, and waits until it says that it is ready.
     /// Nothing happens in it but what it is told: fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
-        let arguments = ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
+        let arguments =
+            ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
         Self::start_command(&mut ledgerfold(arguments)).await
     }
 
     /// As [`Dev::start`], with all that belongs to the system: orders are confirmed and rejected by
     /// fulfilment.
     pub(crate) async fn start_whole(data: &Path) -> Self {
-        Self::start_command(&mut ledgerfold(["dev", "--port", "0", "--data", data.to_str().unwrap()])).await
+        Self::start_command(&mut ledgerfold([
+            "dev",
+            "--port",
+            "0",
+            "--data",
+            data.to_str().unwrap(),
+        ]))
+        .await
     }
 
     /// As [`Dev::start`], with arguments of your own.
     pub(crate) async fn start_command(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await.expect("it says nothing").unwrap();
+        let first = tokio::time::timeout(PATIENCE, stdout.next_line())
+            .await
+            .expect("it says nothing")
+            .unwrap();
         let first = first.expect("it ended before it was ready");
-        let (_, url) = first.split_once(" is ready at ").unwrap_or_else(|| panic!("it says {first:?}"));
+        let (_, url) =
+            first.split_once(" is ready at ").unwrap_or_else(|| panic!("it says {first:?}"));
         let url = url.to_owned();
         Self { url, child, stdout }
     }
@@ -85,7 +102,10 @@ impl Dev {
     pub(crate) async fn exports(&mut self) -> Vec<(String, String)> {
         let line = self.printed("operate").await;
         let variables = line.strip_prefix("export ").unwrap().split(' ');
-        variables.map(|variable| variable.split_once('=').unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+        variables
+            .map(|variable| variable.split_once('=').unwrap())
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .collect()
     }
 
     /// The id of the process.
@@ -107,7 +127,10 @@ impl Dev {
     pub(crate) async fn end_by(mut self, signal: &str) -> i32 {
         let id = self.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         status.code().expect("it was killed")
     }
 }

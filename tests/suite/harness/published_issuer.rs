@@ -35,7 +35,8 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let keys = vec![Signer::rsa().published(), Signer::ec().published()];
-        let published = Published { url: url.clone(), name: url.clone(), keys, is_down: false, fetches: 0 };
+        let published =
+            Published { url: url.clone(), name: url.clone(), keys, is_down: false, fetches: 0 };
         let published = Arc::new(Mutex::new(published));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
@@ -93,5 +94,9 @@ async fn configuration(State(published): Shared) -> Result<Json<Value>, StatusCo
 async fn keys_of(State(published): Shared) -> Result<Json<Value>, StatusCode> {
     let mut published = published.lock().unwrap();
     published.fetches += 1;
-    if published.is_down { Err(StatusCode::SERVICE_UNAVAILABLE) } else { Ok(Json(json!({"keys": published.keys}))) }
+    if published.is_down {
+        Err(StatusCode::SERVICE_UNAVAILABLE)
+    } else {
+        Ok(Json(json!({"keys": published.keys})))
+    }
 }

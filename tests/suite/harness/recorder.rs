@@ -44,9 +44,14 @@ impl Recorder {
 
     /// Puts a proxy between a function and each engine that its environment names.
     pub(crate) fn stand_between(self: &Arc<Self>, environment: &mut [(String, String)]) {
-        let value = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let (component, projection) = (value("LEDGERFOLD_COMPONENT").unwrap(), value("LEDGERFOLD_PROJECTION"));
-        for (_, endpoint) in environment.iter_mut().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL_")) {
+        let value = |name: &str| {
+            environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let (component, projection) =
+            (value("LEDGERFOLD_COMPONENT").unwrap(), value("LEDGERFOLD_PROJECTION"));
+        for (_, endpoint) in
+            environment.iter_mut().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL_"))
+        {
             let between = Between {
                 engine: endpoint.clone(),
                 http: Client::builder().no_proxy().build().unwrap(),
@@ -67,7 +72,11 @@ impl Recorder {
 async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, MAX_BYTES).await.unwrap();
-    let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap()).unwrap_or_default();
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .map(|target| target.to_str().unwrap())
+        .unwrap_or_default();
     between.recorder.0.lock().unwrap().push(Asked {
         component: between.component.clone(),
         projection: between.projection.clone(),
@@ -76,7 +85,8 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
     });
     let url = format!("{}{}", between.engine, parts.uri);
     // The signature covers the address that the function used, so its headers stay.
-    let answer = between.http.request(parts.method, url).headers(parts.headers).body(body).send().await;
+    let answer =
+        between.http.request(parts.method, url).headers(parts.headers).body(body).send().await;
     match answer {
         Ok(answer) => {
             let mut response = Response::builder().status(answer.status());

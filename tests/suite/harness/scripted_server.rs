@@ -22,11 +22,14 @@ pub(crate) struct Scripted {
 
 /// Starts a server that answers `script(operation, input, how many calls of that operation there
 /// were before)`: a status and a body.
-pub(crate) async fn start(script: impl Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static) -> Scripted {
+pub(crate) async fn start(
+    script: impl Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static,
+) -> Scripted {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let server = Scripted { endpoint, calls: Seen::nothing(), connections: Seen::nothing() };
-    let (calls, connections, script) = (server.calls.clone(), server.connections.clone(), Arc::new(script));
+    let (calls, connections, script) =
+        (server.calls.clone(), server.connections.clone(), Arc::new(script));
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
@@ -35,7 +38,8 @@ pub(crate) async fn start(script: impl Fn(&str, &Value, usize) -> (u16, Value) +
             tokio::spawn(async move {
                 let mut socket = BufReader::new(socket);
                 while let Some((operation, input)) = read(&mut socket).await {
-                    let before = calls.list().iter().filter(|(earlier, _)| *earlier == operation).count();
+                    let before =
+                        calls.list().iter().filter(|(earlier, _)| *earlier == operation).count();
                     calls.add((operation.clone(), input.clone()));
                     let (status, body) = script(&operation, &input, before);
                     write(&mut socket, status, &body).await;
@@ -48,7 +52,10 @@ pub(crate) async fn start(script: impl Fn(&str, &Value, usize) -> (u16, Value) +
 
 /// An error as the service sends it.
 pub(crate) fn error(name: &str) -> (u16, Value) {
-    (400, serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{name}"), "message": name }))
+    (
+        400,
+        serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{name}"), "message": name }),
+    )
 }
 
 async fn read(socket: &mut BufReader<TcpStream>) -> Option<Call> {
@@ -74,8 +81,10 @@ async fn read(socket: &mut BufReader<TcpStream>) -> Option<Call> {
 
 async fn write(socket: &mut BufReader<TcpStream>, status: u16, body: &Value) {
     let body = body.to_string();
-    let head =
-        format!("HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}",
+        body.len()
+    );
     // A client that has gone needs no answer.
     let _ = socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
 }

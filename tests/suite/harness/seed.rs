@@ -2,7 +2,8 @@
 
 use crate::harness::waiting::eventually;
 use eventstore::{
-    CommandMetadata, Consistency, Direction, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId,
+    CommandMetadata, Consistency, Direction, EventStore, Fingerprint, Head, Id, NewCommit,
+    NewEvent, StreamId,
 };
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
@@ -18,23 +19,33 @@ pub(crate) const COMMIT_EVENTS: usize = 10;
 pub(crate) fn clients(exports: &[(String, String)]) -> Clients {
     let variable = |name| exports.iter().find(|(found, _)| found == name).unwrap().1.clone();
     let (dynamodb, sqs) = (variable("AWS_ENDPOINT_URL_DYNAMODB"), variable("AWS_ENDPOINT_URL_SQS"));
-    let key = AccessKey { id: variable("AWS_ACCESS_KEY_ID"), secret: variable("AWS_SECRET_ACCESS_KEY") };
+    let key =
+        AccessKey { id: variable("AWS_ACCESS_KEY_ID"), secret: variable("AWS_SECRET_ACCESS_KEY") };
     Clients::loopback(&Endpoints { dynamodb, sqs, key })
 }
 
 /// Receives so many copies of a book, so many times, in commits of [`COMMIT_EVENTS`] events.
-pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, events: usize, quantity: u32) {
+pub(crate) async fn receive_at_once(
+    exports: &[(String, String)],
+    isbn: &str,
+    events: usize,
+    quantity: u32,
+) {
     let store = EventStore::new(clients(exports).dynamodb, "ledgerfold-events");
     let data = RawValue::from_string(format!("{{\"quantity\":{quantity}}}")).unwrap();
     let event = NewEvent { event_type: "StockReceived".to_owned(), schema: 1, data };
-    let commit = |number| NewCommit { metadata: metadata(number), events: vec![event.clone(); COMMIT_EVENTS] };
+    let commit = |number| NewCommit {
+        metadata: metadata(number),
+        events: vec![event.clone(); COMMIT_EVENTS],
+    };
     let head = Head::empty(&StreamId::new(format!("stock-{isbn}")).unwrap());
     store.append(&head, (0..events / COMMIT_EVENTS).map(commit).collect()).await.unwrap();
 }
 
 /// Appends events to a stream, each as a commit: type, schema version, data.
 pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
-    let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+    let (mut head, _) =
+        store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     for (event_type, schema, data) in events {
         let data = RawValue::from_string((*data).to_owned()).unwrap();
         let event = NewEvent { event_type: (*event_type).to_owned(), schema: *schema, data };
@@ -105,7 +116,11 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
             .collect()
     };
     let seeds: Vec<Seed> = (0..events / COMMIT_EVENTS)
-        .map(|number| Seed { command: format!("c-{number}"), events: events_of(number), ..Seed::default() })
+        .map(|number| Seed {
+            command: format!("c-{number}"),
+            events: events_of(number),
+            ..Seed::default()
+        })
         .collect();
     for seeds in seeds.chunks(100) {
         append(&store, &format!("stock-{isbn}"), seeds).await;
@@ -115,10 +130,15 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
 /// Waits until the audit index has the commit with that event, and so all before it. It reads the
 /// index directly, since an audit query would be another event.
 pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version: u64) {
-    let projector = clients(exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
-    let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();
+    let projector =
+        clients(exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
+    let commit = store(exports)
+        .read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1)
+        .await
+        .unwrap();
     let command = commit.commits[0].metadata.command_id.clone();
-    let search = AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };
+    let search =
+        AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };
     let is_there = async || {
         let found = projector.audit_search(&search).await.unwrap().found;
         found.iter().any(|found| found.stream.as_str() == stream).then_some(())

@@ -76,7 +76,10 @@ fn items(envelope: &str) -> Vec<Item> {
     let _header = lines.next().unwrap();
     let mut items = Vec::new();
     while let Some(header) = lines.next() {
-        items.push(Item { kind: header["type"].as_str().unwrap().to_owned(), payload: lines.next().unwrap() });
+        items.push(Item {
+            kind: header["type"].as_str().unwrap().to_owned(),
+            payload: lines.next().unwrap(),
+        });
     }
     items
 }
@@ -84,5 +87,9 @@ fn items(envelope: &str) -> Vec<Item> {
 /// The values of an event's exceptions, the outermost first.
 pub(crate) fn chain(event: &Value) -> Vec<String> {
     let exceptions = event["exception"]["values"].as_array().cloned().unwrap_or_default();
-    exceptions.iter().rev().map(|exception| exception["value"].as_str().unwrap_or_default().to_owned()).collect()
+    exceptions
+        .iter()
+        .rev()
+        .map(|exception| exception["value"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }

@@ -64,7 +64,8 @@ impl TestStack {
         let folder = TempDir::new().unwrap();
         let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let config = Config { now, ..Config::default() };
-        let sqs = serve_queues(Server::open(&folder.path().join("queues.db"), config).unwrap()).await;
+        let sqs =
+            serve_queues(Server::open(&folder.path().join("queues.db"), config).unwrap()).await;
         let clients = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });
         Self::with_clients(engines, clients, folder).await
     }
@@ -117,7 +118,11 @@ impl TestStack {
         ProjectorHandler::new(projection, self.projector())
     }
 
-    pub(crate) fn handler_over(&self, projection: Projection, wire: &FaultInjector) -> ProjectorHandler {
+    pub(crate) fn handler_over(
+        &self,
+        projection: Projection,
+        wire: &FaultInjector,
+    ) -> ProjectorHandler {
         ProjectorHandler::new(projection, self.projector_over(wire))
     }
 
@@ -161,12 +166,14 @@ impl TestStack {
 
     /// Puts an item into the table of events past the store.
     pub(crate) async fn put_raw(&self, item: Item) {
-        let request = self.clients.dynamodb.put_item().table_name(self.names.events()).set_item(Some(item));
+        let request =
+            self.clients.dynamodb.put_item().table_name(self.names.events()).set_item(Some(item));
         request.send().await.unwrap();
     }
 
     pub(crate) async fn stream_arn(&self) -> String {
-        let table = self.clients.dynamodb.describe_table().table_name(self.names.events()).send().await;
+        let table =
+            self.clients.dynamodb.describe_table().table_name(self.names.events()).send().await;
         table.unwrap().table.unwrap().latest_stream_arn.unwrap()
     }
 
@@ -194,7 +201,8 @@ impl TestStack {
 
     /// Every row of every generation in the read-model table.
     pub(crate) async fn rows(&self) -> Vec<Item> {
-        let pages = self.clients.dynamodb.scan().table_name(self.names.read_models()).consistent_read(true);
+        let pages =
+            self.clients.dynamodb.scan().table_name(self.names.read_models()).consistent_read(true);
         let mut items = pages.into_paginator().items().send();
         let mut rows = Vec::new();
         while let Some(item) = items.next().await {
@@ -208,7 +216,8 @@ impl TestStack {
     /// An item of the read-model table.
     pub(crate) async fn row(&self, key: &str) -> Option<Item> {
         let key = AttributeValue::S(key.to_owned());
-        let request = self.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
+        let request =
+            self.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
         request.consistent_read(true).send().await.unwrap().item
     }
 
@@ -216,14 +225,23 @@ impl TestStack {
         ReadModel::of_rows(&self.rows().await, "")
     }
 
-    /// Asserts that every row is what the pure fold of these streams says, and that there is no other.
+    /// Asserts that every row is what the pure fold of these streams says, and that there is no
+    /// other.
     pub(crate) async fn assert_exact<'a>(&self, streams: impl IntoIterator<Item = &'a StreamId>) {
         self.assert_exact_after(streams, "").await;
     }
 
     /// The same. A failure names what happened before.
-    pub(crate) async fn assert_exact_after<'a>(&self, streams: impl IntoIterator<Item = &'a StreamId>, what: &str) {
-        assert_eq!(self.read_models().await, ReadModel::of_streams(&self.store, streams).await, "{what}");
+    pub(crate) async fn assert_exact_after<'a>(
+        &self,
+        streams: impl IntoIterator<Item = &'a StreamId>,
+        what: &str,
+    ) {
+        assert_eq!(
+            self.read_models().await,
+            ReadModel::of_streams(&self.store, streams).await,
+            "{what}"
+        );
     }
 
     pub(crate) fn projection(&self, name: &str) -> Projection {
@@ -241,16 +259,23 @@ impl TestStack {
     }
 
     /// Sets a queue's attribute.
-    pub(crate) async fn set_queue(&self, queue: &str, attribute: QueueAttributeName, value: impl ToString) {
+    pub(crate) async fn set_queue(
+        &self,
+        queue: &str,
+        attribute: QueueAttributeName,
+        value: impl ToString,
+    ) {
         let request = self.clients.sqs.set_queue_attributes().queue_url(self.url(queue).await);
         request.attributes(attribute, value.to_string()).send().await.unwrap();
     }
 
     /// Sends a message to a queue. Its id.
     pub(crate) async fn send(&self, queue: &str, group: &str, body: &str) -> String {
-        let request = self.clients.sqs.send_message().queue_url(self.url(queue).await).message_body(body);
+        let request =
+            self.clients.sqs.send_message().queue_url(self.url(queue).await).message_body(body);
         let id = uuid::Uuid::now_v7().to_string();
-        let sent = request.message_group_id(group).message_deduplication_id(id).send().await.unwrap();
+        let sent =
+            request.message_group_id(group).message_deduplication_id(id).send().await.unwrap();
         sent.message_id.unwrap()
     }
 
@@ -261,13 +286,22 @@ impl TestStack {
 
     /// How many messages a queue holds, visible or not.
     pub(crate) async fn held(&self, queue: &str) -> usize {
-        use QueueAttributeName::{ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible};
-        self.counts(queue, &[ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible]).await
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
+        };
+        self.counts(queue, &[ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible])
+            .await
     }
 
     async fn counts(&self, queue: &str, names: &[QueueAttributeName]) -> usize {
         let request = self.clients.sqs.get_queue_attributes().queue_url(self.url(queue).await);
-        let counts = request.set_attribute_names(Some(names.to_vec())).send().await.unwrap().attributes.unwrap();
+        let counts = request
+            .set_attribute_names(Some(names.to_vec()))
+            .send()
+            .await
+            .unwrap()
+            .attributes
+            .unwrap();
         counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
     }
 
@@ -276,8 +310,16 @@ impl TestStack {
         let (sqs, url) = (&self.clients.sqs, self.url(queue).await);
         let mut taken = Vec::new();
         loop {
-            let request = sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(0);
-            let answer = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap();
+            let request = sqs
+                .receive_message()
+                .queue_url(&url)
+                .max_number_of_messages(10)
+                .wait_time_seconds(0);
+            let answer = request
+                .message_system_attribute_names(MessageSystemAttributeName::All)
+                .send()
+                .await
+                .unwrap();
             let messages = answer.messages.unwrap_or_default();
             if messages.is_empty() {
                 return taken;
@@ -298,7 +340,8 @@ impl TestStack {
             let attributes = message.attributes.unwrap();
             Received {
                 group: attributes[&MessageSystemAttributeName::MessageGroupId].clone(),
-                deduplication_id: attributes[&MessageSystemAttributeName::MessageDeduplicationId].clone(),
+                deduplication_id: attributes[&MessageSystemAttributeName::MessageDeduplicationId]
+                    .clone(),
                 body: serde_json::from_str(&message.body.unwrap()).unwrap(),
             }
         });
@@ -322,7 +365,8 @@ pub(crate) fn event_key(stream: &str, version: u64) -> Item {
     ])
 }
 
-/// The projections with rows, under new names, so that the same streams can be projected again from nothing.
+/// The projections with rows, under new names, so that the same streams can be projected again from
+/// nothing.
 pub(crate) fn fresh(suffix: &str) -> [Projection; 3] {
     let known = [orders(), stock(), bestsellers()];
     let names = [known[0].name, known[1].name, known[2].name, audit_index::PROJECTION.name];
@@ -331,5 +375,8 @@ pub(crate) fn fresh(suffix: &str) -> [Projection; 3] {
         names,
         "a projection that these cases do not know"
     );
-    known.map(|projection| Projection { name: format!("{}{suffix}", projection.name).leak(), ..projection })
+    known.map(|projection| Projection {
+        name: format!("{}{suffix}", projection.name).leak(),
+        ..projection
+    })
 }

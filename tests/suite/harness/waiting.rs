@@ -70,7 +70,9 @@ impl<T: Clone> Seen<T> {
 
     /// Waits until the list is as wanted.
     pub(crate) async fn until(&self, wanted: impl Fn(&[T]) -> bool) -> Vec<T> {
-        let seen = eventually("the handler sees enough", || async { Some(self.all()).filter(|seen| wanted(seen)) });
+        let seen = eventually("the handler sees enough", || async {
+            Some(self.all()).filter(|seen| wanted(seen))
+        });
         seen.await
     }
 

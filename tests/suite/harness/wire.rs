@@ -131,7 +131,11 @@ impl Wire {
         Spent::on(&self.take())
     }
 
-    async fn carry(self, connector: SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    async fn carry(
+        self,
+        connector: SharedHttpConnector,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let body = request.body().bytes().unwrap().to_vec();
@@ -176,7 +180,10 @@ impl Wire {
     }
 }
 
-async fn ask(connector: SharedHttpConnector, request: HttpRequest) -> Result<(u16, Vec<u8>), ConnectorError> {
+async fn ask(
+    connector: SharedHttpConnector,
+    request: HttpRequest,
+) -> Result<(u16, Vec<u8>), ConnectorError> {
     let answer = connector.call(request).await?;
     let status = answer.status().as_u16();
     let bytes = ByteStream::new(answer.into_body()).collect().await;
@@ -254,9 +261,13 @@ impl Exchange {
     fn transaction_units(&self) -> (f64, f64) {
         if self.error() == Some("TransactionCanceledException") {
             let actions = list(&self.request["TransactItems"]).iter();
-            let kilobytes = actions.zip(list(&self.answer["CancellationReasons"])).map(|(action, reason)| {
-                item_bytes(&action["Put"]["Item"]).max(item_bytes(&reason["Item"])).max(1).div_ceil(1024)
-            });
+            let kilobytes =
+                actions.zip(list(&self.answer["CancellationReasons"])).map(|(action, reason)| {
+                    item_bytes(&action["Put"]["Item"])
+                        .max(item_bytes(&reason["Item"]))
+                        .max(1)
+                        .div_ceil(1024)
+                });
             return (f64::from(u32::try_from(kilobytes.sum::<usize>()).unwrap()) * 2.0, 0.0);
         }
         let tables = list(&self.answer["ConsumedCapacity"]).iter().map(|table| {
@@ -295,7 +306,11 @@ impl fmt::Debug for Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         let under = self.under.http_connector(settings, components);
         SharedHttpConnector::new(Connector { wire: self.clone(), under })
     }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 impl Program {
     /// Sends an asynchronous command with a key.
     async fn later(&self, path: &str, key: &str, body: &Value) -> Response {
-        sent(self.post(path, body).header("Idempotency-Key", key).header("Prefer", "respond-async")).await
+        sent(self.post(path, body).header("Idempotency-Key", key).header("Prefer", "respond-async"))
+            .await
     }
 
     /// The status of a command, once it is not pending.
@@ -18,7 +19,10 @@ impl Program {
             assert_eq!(answer.status, 200, "{answer:?}");
             let waits = answer.body["status"] == "pending";
             assert_eq!(answer.headers.get("retry-after").is_some(), waits, "{answer:?}");
-            assert!(!waits || (answer.body["result"].is_null() && answer.body["problem"].is_null()), "{answer:?}");
+            assert!(
+                !waits || (answer.body["result"].is_null() && answer.body["problem"].is_null()),
+                "{answer:?}"
+            );
             Some(answer).filter(|_| !waits)
         })
         .await
@@ -49,7 +53,10 @@ fn is_refused_as(answer: &Response, told_at_once: &Response) {
 async fn an_async_order_has_the_result_of_a_sync_one() {
     let program = Program::start().await;
     let details = order("c", &[line(1, 1, 5)]);
-    let request = program.post("/orders", &details).header("Idempotency-Key", "k").header("X-Correlation-Id", "p");
+    let request = program
+        .post("/orders", &details)
+        .header("Idempotency-Key", "k")
+        .header("X-Correlation-Id", "p");
     let taken = sent(request.header("Prefer", "respond-async")).await;
     assert_eq!((taken.status, taken.header("location")), (202, "/commands/k"));
     assert_eq!(taken.header("preference-applied"), "respond-async");
@@ -60,7 +67,10 @@ async fn an_async_order_has_the_result_of_a_sync_one() {
     let at_once = program.command("/orders", "k", &details).await;
     assert_eq!((at_once.status, at_once.header("idempotency-replayed")), (201, "true"));
     assert_eq!(answer.body["result"], at_once.body);
-    assert_eq!(taken.body["stream"], at_once.body["stream"], "the sender knows the order before it is placed");
+    assert_eq!(
+        taken.body["stream"], at_once.body["stream"],
+        "the sender knows the order before it is placed"
+    );
     assert_eq!(answer.body["result"]["correlation_id"], "p");
     assert_eq!(program.history(text(&taken.body["stream"])).await, ["1 OrderPlaced"]);
 }
@@ -71,7 +81,8 @@ async fn every_command_can_be_asynchronous() {
     let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     let other = program.place("l", &order("c", &[line(1, 2, 5)])).await;
     let id = path.rsplit('/').next().unwrap();
-    let (stock, reservation) = (format!("/stock/{}", isbn(1)), json!({"order_id": id, "quantity": 2}));
+    let (stock, reservation) =
+        (format!("/stock/{}", isbn(1)), json!({"order_id": id, "quantity": 2}));
     for (path, body, expected) in [
         (format!("{stock}/receive"), json!({"quantity": 5}), "StockReceived"),
         (format!("{stock}/reserve"), reservation.clone(), "StockReserved"),
@@ -104,21 +115,33 @@ async fn an_async_refusal_has_the_problem_of_a_sync_one() {
 
     program.command(&format!("{book}/receive"), "u", &json!({"quantity": 1})).await;
     let reused = program.answered(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await;
-    is_refused_as(&reused, &program.command(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await);
+    is_refused_as(
+        &reused,
+        &program.command(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await,
+    );
 
     let future = "7fffffff-ffff-7cc0-b4d0-3f1f5a3c9a10";
-    let refused = program.answered(&format!("{book}/receive"), future, &json!({"quantity": 1})).await;
-    is_refused_as(&refused, &program.command(&format!("{book}/receive"), future, &json!({"quantity": 1})).await);
+    let refused =
+        program.answered(&format!("{book}/receive"), future, &json!({"quantity": 1})).await;
+    is_refused_as(
+        &refused,
+        &program.command(&format!("{book}/receive"), future, &json!({"quantity": 1})).await,
+    );
     assert_eq!(program.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived"]);
 }
 
 #[tokio::test]
 async fn an_invalid_async_command_is_rejected_at_once() {
     let program = Program::start().await;
-    program.later("/orders", "k", &json!({"customer_id": "c"})).await.breaks("currency", "is required");
+    program
+        .later("/orders", "k", &json!({"customer_id": "c"}))
+        .await
+        .breaks("currency", "is required");
     assert_eq!(program.get("/commands/k").await.status, 404);
     for key in [".", "..", "a/b", "a?b", "a#b", "100%"] {
-        let answer = program.later(&format!("/stock/{}/receive", isbn(1)), key, &json!({"quantity": 1})).await;
+        let answer = program
+            .later(&format!("/stock/{}/receive", isbn(1)), key, &json!({"quantity": 1}))
+            .await;
         answer.breaks("Idempotency-Key", "must not be . or ..");
     }
 }
@@ -134,7 +157,10 @@ async fn an_async_command_sent_twice_is_handled_once() {
     assert_eq!(program.answered(&path, "k", &body).await.body, first.body);
     // The last command is handled last, after all copies.
     program.answered(&path, "l", &body).await;
-    assert_eq!(program.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived", "2 StockReceived"]);
+    assert_eq!(
+        program.history(&format!("stock-{}", isbn(1))).await,
+        ["1 StockReceived", "2 StockReceived"]
+    );
 }
 
 #[tokio::test]
@@ -158,14 +184,20 @@ async fn only_its_sender_can_read_a_commands_status() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     program.answered(&path, "k", &body).await;
-    let of = |actor: &'static str| sent(program.http.get(program.url("/commands/k")).header("X-Actor", actor));
+    let of = |actor: &'static str| {
+        sent(program.http.get(program.url("/commands/k")).header("X-Actor", actor))
+    };
     of("eve").await.is_problem(404, "not-found");
     assert_eq!(of("dev").await.body["status"], "done");
     program.get("/commands/l").await.is_problem(404, "not-found");
-    program.get("/commands/two%20words").await.breaks("command_id", "must be 1 to 128 visible ASCII characters");
+    program
+        .get("/commands/two%20words")
+        .await
+        .breaks("command_id", "must be 1 to 128 visible ASCII characters");
     program.get("/commands/k?wait=1").await.breaks("wait", "is unknown");
     // The same key of another sender is another command, which the stream rejects.
-    let request = program.post(&path, &body).header("Idempotency-Key", "k").header("X-Actor", "eve");
+    let request =
+        program.post(&path, &body).header("Idempotency-Key", "k").header("X-Actor", "eve");
     assert_eq!(sent(request.header("Prefer", "respond-async")).await.status, 202);
     let refused = eventually("it is answered", || async {
         Some(of("eve").await).filter(|answer| answer.body["status"] != "pending")
@@ -180,10 +212,14 @@ async fn sync_and_async_tries_may_share_a_key() {
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     let later = program.answered(&path, "a", &body).await;
     let at_once = program.command(&path, "a", &body).await;
-    assert_eq!((at_once.header("idempotency-replayed"), &at_once.body), ("true", &later.body["result"]));
+    assert_eq!(
+        (at_once.header("idempotency-replayed"), &at_once.body),
+        ("true", &later.body["result"])
+    );
     let at_once = program.command(&path, "b", &body).await;
     assert_eq!(program.answered(&path, "b", &body).await.body["result"], at_once.body);
-    let (taken, at_once) = tokio::join!(program.later(&path, "c", &body), program.command(&path, "c", &body));
+    let (taken, at_once) =
+        tokio::join!(program.later(&path, "c", &body), program.command(&path, "c", &body));
     assert_eq!(program.outcome(taken.header("location")).await.body["result"], at_once.body);
     assert_eq!(program.history(&format!("stock-{}", isbn(1))).await.len(), 3);
 }
@@ -193,11 +229,17 @@ async fn a_refused_command_that_is_sent_again_is_decided_again() {
     let program = Program::start().await;
     let book = format!("/stock/{}", isbn(1));
     let reserve = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2});
-    assert_eq!(program.answered(&format!("{book}/reserve"), "r", &reserve).await.body["status"], "refused");
+    assert_eq!(
+        program.answered(&format!("{book}/reserve"), "r", &reserve).await.body["status"],
+        "refused"
+    );
     program.command(&format!("{book}/receive"), "s", &json!({"quantity": 2})).await;
     assert_eq!(program.get("/commands/r").await.body["status"], "refused", "it stays refused");
     let done = program.answered(&format!("{book}/reserve"), "r", &reserve).await;
-    assert_eq!((&done.body["status"], &done.body["result"]["version"]), (&json!("done"), &json!(2)));
+    assert_eq!(
+        (&done.body["status"], &done.body["result"]["version"]),
+        (&json!("done"), &json!(2))
+    );
 }
 
 #[tokio::test]
@@ -207,7 +249,10 @@ async fn a_command_that_finds_nothing_to_do_is_done_without_events() {
     program.command(&format!("{path}/confirm"), "a", &json!({})).await;
     let again = program.answered(&format!("{path}/confirm"), "b", &json!({})).await;
     let at_once = program.command(&format!("{path}/confirm"), "b", &json!({})).await;
-    assert_eq!((&again.body["result"], &again.body["result"]["events"]), (&at_once.body, &json!([])));
+    assert_eq!(
+        (&again.body["result"], &again.body["result"]["events"]),
+        (&at_once.body, &json!([]))
+    );
 }
 
 #[tokio::test]
@@ -215,7 +260,8 @@ async fn a_hundred_commands_of_one_stream_keep_their_order() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for number in 1..=100 {
-        let taken = program.later(&path, &format!("k-{number}"), &json!({"quantity": number})).await;
+        let taken =
+            program.later(&path, &format!("k-{number}"), &json!({"quantity": number})).await;
         assert_eq!(taken.status, 202, "{taken:?}");
     }
     for number in 1..=100 {
@@ -228,11 +274,13 @@ async fn a_hundred_commands_of_one_stream_keep_their_order() {
 #[tokio::test]
 async fn the_queue_carries_every_text_of_a_command() {
     let program = Program::start().await;
-    let reasons = ["\u{fffe}", "\u{ffff} \u{10ffff} \u{fdd0}", "\\ufffe \"quoted\" \\", "日本語 🦀"];
+    let reasons =
+        ["\u{fffe}", "\u{ffff} \u{10ffff} \u{fdd0}", "\\ufffe \"quoted\" \\", "日本語 🦀"];
     for (number, reason) in reasons.iter().enumerate() {
         let path = program.place(&format!("k-{number}"), &order("c", &[line(1, 1, 5)])).await;
-        let answer =
-            program.answered(&format!("{path}/reject"), &format!("r-{number}"), &json!({"reason": reason})).await;
+        let answer = program
+            .answered(&format!("{path}/reject"), &format!("r-{number}"), &json!({"reason": reason}))
+            .await;
         assert_eq!(answer.body["result"]["events"][0]["data"]["reason"], *reason, "{answer:?}");
     }
 }
@@ -243,7 +291,10 @@ async fn the_location_of_every_key_is_found() {
     let path = format!("/stock/{}/receive", isbn(1));
     for key in ["{\"a\":1}", "!~@", &"k".repeat(128)] {
         let answer = program.answered(&path, key, &json!({"quantity": 1})).await;
-        assert_eq!((&answer.body["command_id"], &answer.body["status"]), (&json!(key), &json!("done")));
+        assert_eq!(
+            (&answer.body["command_id"], &answer.body["status"]),
+            (&json!(key), &json!("done"))
+        );
     }
 }
 
@@ -252,7 +303,10 @@ async fn actor_and_correlation_are_in_the_commit() {
     let program = Program::start().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = program.post(&format!("/stock/{}/receive", isbn(1)), &json!({"quantity": 1}));
-    let request = request.header("Idempotency-Key", "k").header("X-Correlation-Id", "p").header("X-Actor", "ann");
+    let request = request
+        .header("Idempotency-Key", "k")
+        .header("X-Correlation-Id", "p")
+        .header("X-Actor", "ann");
     let taken = sent(request.header("traceparent", trace).header("Prefer", "respond-async")).await;
     assert_eq!((taken.status, taken.header("traceparent")), (202, trace));
     let stream = format!("/audit/streams/stock-{}", isbn(1));
@@ -271,14 +325,22 @@ async fn actor_and_correlation_are_in_the_commit() {
 async fn other_preferences_change_nothing() {
     let program = Program::start().await;
     for (number, preference) in
-        ["wait=10", "return=minimal", "respond-async=later", "", "x=\"respond-async\""].iter().enumerate()
+        ["wait=10", "return=minimal", "respond-async=later", "", "x=\"respond-async\""]
+            .iter()
+            .enumerate()
     {
-        let request =
-            program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", format!("k-{number}"));
+        let request = program
+            .post("/orders", &order("c", &[line(1, 1, 5)]))
+            .header("Idempotency-Key", format!("k-{number}"));
         let placed = sent(request.header("Prefer", *preference)).await;
-        assert_eq!((placed.status, placed.headers.get("preference-applied")), (201, None), "{preference}");
+        assert_eq!(
+            (placed.status, placed.headers.get("preference-applied")),
+            (201, None),
+            "{preference}"
+        );
     }
-    let request = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "l");
+    let request =
+        program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "l");
     assert_eq!(sent(request.header("Prefer", "wait=10, Respond-Async; x=y")).await.status, 202);
 }
 
@@ -300,7 +362,9 @@ async fn every_answer_is_described() {
     let paths = document["paths"].as_object().unwrap().values();
     let takes_prefer = |call: &&Value| {
         let parameters = call["parameters"].as_array();
-        parameters.is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == "Prefer"))
+        parameters.is_some_and(|parameters| {
+            parameters.iter().any(|parameter| parameter["name"] == "Prefer")
+        })
     };
     let commands: Vec<&Value> = paths.map(|path| &path["post"]).filter(takes_prefer).collect();
     assert_eq!(commands.len(), 9);

@@ -10,11 +10,15 @@ async fn a_history_has_actor_type_time_and_correlation() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = order_stream(&path);
-    let cancel = program.post(&format!("{path}/cancel"), &json!({"reason": "r"})).header("Idempotency-Key", "c");
+    let cancel = program
+        .post(&format!("{path}/cancel"), &json!({"reason": "r"}))
+        .header("Idempotency-Key", "c");
     sent(cancel.header("X-Actor", "eve").header("X-Correlation-Id", "p-7")).await;
     let history = program.get(&format!("/audit/streams/{stream}")).await;
     assert_eq!(history.status, 200);
-    let [placed, cancelled] = history.body["events"].as_array().unwrap().as_slice() else { panic!("{history:?}") };
+    let [placed, cancelled] = history.body["events"].as_array().unwrap().as_slice() else {
+        panic!("{history:?}")
+    };
     let event = |version, kind, actor, command, correlation, data| {
         json!({"version": version, "type": kind, "schema": 1, "actor": actor, "command_id": command,
             "correlation_id": correlation, "causation_id": null, "data": data})
@@ -25,7 +29,10 @@ async fn a_history_has_actor_type_time_and_correlation() {
     ] {
         let mut found = found.clone();
         let time = found.as_object_mut().unwrap().remove("recorded_at").unwrap();
-        assert!(text(&time).ends_with('Z') && text(&time).len() == "2026-11-22T10:00:00.123Z".len(), "{time}");
+        assert!(
+            text(&time).ends_with('Z') && text(&time).len() == "2026-11-22T10:00:00.123Z".len(),
+            "{time}"
+        );
         assert_eq!(found, wanted);
     }
     let head = history.body["head"].clone();
@@ -33,7 +40,8 @@ async fn a_history_has_actor_type_time_and_correlation() {
     let frame = json!({"stream": stream, "head": head, "next_from": null, "to": 2, "events": history.body["events"]});
     assert_eq!(history.body, frame);
     let verified = program.get(&format!("/audit/streams/{stream}/verify")).await.body;
-    let whole = json!({"stream": stream, "verified": true, "commits": 2, "head": head, "broken_at": null});
+    let whole =
+        json!({"stream": stream, "verified": true, "commits": 2, "head": head, "broken_at": null});
     assert_eq!(verified, whole);
 }
 
@@ -51,7 +59,8 @@ async fn a_long_history_is_paged_from_any_version() {
         async move {
             let (mut sizes, mut versions, mut next) = (Vec::new(), Vec::new(), Some(from));
             while let Some(from) = next {
-                let page = program.get(&format!("/audit/streams/{stream}?from={from}{limit}")).await.body;
+                let page =
+                    program.get(&format!("/audit/streams/{stream}?from={from}{limit}")).await.body;
                 assert_eq!(page["head"]["version"], 250);
                 let events = page["events"].as_array().unwrap();
                 sizes.push(events.len());
@@ -78,7 +87,12 @@ async fn a_page_of_large_events_ends_after_four_megabytes() {
     for number in 0..30 {
         let text: String = (0..200_000).map(|_| random.digit(10)).collect();
         let events = vec![("Noted", json!({ "text": text }))];
-        append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
+        append(
+            &store,
+            "note-1",
+            &[Seed { command: format!("c-{number}"), events, ..Seed::default() }],
+        )
+        .await;
     }
     super::eventually("all are in the index", || async {
         let newest = program.get("/audit/events?type=Noted&limit=1").await.body;
@@ -96,15 +110,22 @@ async fn a_page_of_large_events_ends_after_four_megabytes() {
             if next.is_null() {
                 break;
             }
-            go_on = format!("&{parameter}={}", next.as_str().map_or(next.to_string(), str::to_owned));
+            go_on =
+                format!("&{parameter}={}", next.as_str().map_or(next.to_string(), str::to_owned));
         }
         assert_eq!(versions, (1..=30).collect::<Vec<u64>>(), "{path}");
         sizes
     };
     let pages = [21, 9];
     assert_eq!(sizes("/audit/streams/note-1?limit=500", "next_from", "from").await, pages);
-    assert_eq!(sizes("/audit/events?stream=note-1&limit=500&order=asc", "next_cursor", "cursor").await, pages);
-    assert_eq!(sizes("/audit/events?type=Noted&limit=500&order=asc", "next_cursor", "cursor").await, pages);
+    assert_eq!(
+        sizes("/audit/events?stream=note-1&limit=500&order=asc", "next_cursor", "cursor").await,
+        pages
+    );
+    assert_eq!(
+        sizes("/audit/events?type=Noted&limit=500&order=asc", "next_cursor", "cursor").await,
+        pages
+    );
 }
 
 #[tokio::test]
@@ -119,7 +140,8 @@ async fn a_search_finds_by_each_filter_in_either_order() {
         ("release", json!({"order_id": id, "quantity": 2}), "ann", "k-4", "q"),
     ];
     for (command, body, actor, key, process) in commands {
-        let request = program.post(&format!("/stock/{book}/{command}"), &body).header("Idempotency-Key", key);
+        let request =
+            program.post(&format!("/stock/{book}/{command}"), &body).header("Idempotency-Key", key);
         let done = sent(request.header("X-Actor", actor).header("X-Correlation-Id", process)).await;
         times.push(text(&done.body["events"][0]["recorded_at"]).to_owned());
         let last = times[times.len() - 1].clone();
@@ -152,8 +174,13 @@ async fn a_search_finds_by_each_filter_in_either_order() {
     ];
     for (filter, wanted) in cases {
         for limit in [1, 2, 500] {
-            let found = search(&program, &format!("stream=stock-{book}{filter}&limit={limit}")).await;
-            assert_eq!(found.iter().map(|event| event["version"].clone()).collect::<Vec<_>>(), wanted, "{filter}");
+            let found =
+                search(&program, &format!("stream=stock-{book}{filter}&limit={limit}")).await;
+            assert_eq!(
+                found.iter().map(|event| event["version"].clone()).collect::<Vec<_>>(),
+                wanted,
+                "{filter}"
+            );
             assert!(found.iter().all(|event| event["stream"] == format!("stock-{book}")));
         }
     }
@@ -196,15 +223,20 @@ async fn a_missing_end_that_a_read_model_saw_is_found() {
                 ("stream_id".to_owned(), AttributeValue::S(stream.clone())),
                 ("version".to_owned(), AttributeValue::N(version.to_string())),
             ];
-            let delete = table.delete_item().table_name("ledgerfold-events").set_key(Some(key.into()));
+            let delete =
+                table.delete_item().table_name("ledgerfold-events").set_key(Some(key.into()));
             delete.send().await.unwrap();
         }
         let answer = program.get(&verify).await;
         assert_eq!((answer.status, &answer.body["verified"]), (200, &json!(false)), "{answer:?}");
-        assert_eq!((&answer.body["commits"], &answer.body["broken_at"]["version"]), (&json!(left), &json!(left + 1)));
+        assert_eq!(
+            (&answer.body["commits"], &answer.body["broken_at"]["version"]),
+            (&json!(left), &json!(left + 1))
+        );
         let reason = text(&answer.body["broken_at"]["reason"]);
         assert!(
-            reason.contains("the end of the stream is gone: projection ") && reason.ends_with("version 3"),
+            reason.contains("the end of the stream is gone: projection ")
+                && reason.ends_with("version 3"),
             "{reason}"
         );
     }
@@ -213,7 +245,9 @@ async fn a_missing_end_that_a_read_model_saw_is_found() {
 #[tokio::test]
 async fn an_unknown_stream_has_no_history() {
     let program = Program::start().await;
-    for path in ["/audit/streams/order-1", "/audit/streams/order-1/verify", "/audit/streams/order-a%2Fb"] {
+    for path in
+        ["/audit/streams/order-1", "/audit/streams/order-1/verify", "/audit/streams/order-a%2Fb"]
+    {
         program.get(path).await.is_problem(404, "not-found");
     }
 }
@@ -251,7 +285,8 @@ async fn an_order_is_known_by_its_id_in_either_case() {
     for reading in readings.await {
         assert_eq!(reading["data"]["about"]["stream"], stream, "{reading}");
     }
-    let resumed = program.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
+    let resumed =
+        program.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
     let resumed = sent(resumed).await;
     assert_eq!(resumed.status, 200, "{resumed:?}");
 }

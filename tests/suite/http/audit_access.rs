@@ -21,7 +21,8 @@ async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Va
     let store = store(exports);
     let mut found = Vec::new();
     for stream in streams(digest) {
-        let loaded = store.load(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+        let loaded =
+            store.load(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
         for commit in loaded.batches.iter().flat_map(|batch| &batch.commits) {
             let [event] = commit.events.as_slice() else { panic!("{commit:?}") };
             assert_eq!((event.body.event_type.as_str(), event.body.schema), ("AuditTrailRead", 1));
@@ -35,21 +36,28 @@ async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Va
 
 /// Sends a query as ann.
 async fn ask(program: &Program, path: &str, accept: &str) -> super::Response {
-    sent(program.http.get(program.url(path)).header("X-Actor", "ann").header("Accept", accept)).await
+    sent(program.http.get(program.url(path)).header("X-Actor", "ann").header("Accept", accept))
+        .await
 }
 
 #[tokio::test]
 async fn each_query_is_recorded_once_with_reader_and_parameters() {
     let program = Program::start().await;
     let exports = program.exports.clone();
-    let placed = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("X-Correlation-Id", "p");
+    let placed =
+        program.post("/orders", &order("c", &[line(1, 1, 5)])).header("X-Correlation-Id", "p");
     let stream = order_stream(sent(placed.header("Idempotency-Key", "k")).await.header("location"));
     let history = format!("/audit/streams/{stream}");
     let (json, lines) = ("application/json", "application/x-ndjson");
     let mut wanted = Vec::new();
     for (path, accept, call, about) in [
         (history.clone(), json, "history", json!({"stream": stream})),
-        (format!("{history}?from=1&limit=2"), json, "history", json!({"stream": stream, "from": "1", "limit": "2"})),
+        (
+            format!("{history}?from=1&limit=2"),
+            json,
+            "history",
+            json!({"stream": stream, "from": "1", "limit": "2"}),
+        ),
         (format!("{history}/verify"), json, "verify", json!({"stream": stream})),
         (format!("{history}/at?version=1"), json, "at", json!({"stream": stream, "version": "1"})),
         (format!("{history}/diff?to=1"), json, "diff", json!({"stream": stream, "to": "1"})),
@@ -61,7 +69,12 @@ async fn each_query_is_recorded_once_with_reader_and_parameters() {
         ),
         ("/audit/events?actor=nobody".to_owned(), json, "search", json!({"actor": "nobody"})),
         (history.clone(), lines, "export", json!({"stream": stream, "format": "jsonl"})),
-        ("/audit/events?actor=nobody".to_owned(), "text/csv", "export", json!({"actor": "nobody", "format": "csv"})),
+        (
+            "/audit/events?actor=nobody".to_owned(),
+            "text/csv",
+            "export",
+            json!({"actor": "nobody", "format": "csv"}),
+        ),
     ] {
         assert_eq!(ask(&program, &path, accept).await.status, 200, "{path}");
         wanted.push((call.to_owned(), about));
@@ -73,7 +86,12 @@ async fn each_query_is_recorded_once_with_reader_and_parameters() {
     assert_eq!(ask(&program, "/audit/streams/note-1", json).await.status, 404);
     wanted.push(("history".to_owned(), json!({"stream": "note-1"})));
     // An invalid query is not recorded.
-    for path in ["/audit/events?order=up", "/audit/streams/x", "/audit/streams/note-1/at", "/audit/trace/a%20b"] {
+    for path in [
+        "/audit/events?order=up",
+        "/audit/streams/x",
+        "/audit/streams/note-1/at",
+        "/audit/trace/a%20b",
+    ] {
         assert_eq!(ask(&program, path, json).await.status, 400, "{path}");
     }
     assert_eq!(recorded(&exports, ANN).await, wanted);
@@ -84,14 +102,21 @@ async fn records_of_queries_are_ordinary_events() {
     let program = Program::start().await;
     program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 1})).await;
     let path = format!("/audit/streams/stock-{}", isbn(7));
-    let asked = program.http.get(program.url(&path)).header("X-Actor", "ann").header("X-Correlation-Id", "inquiry");
+    let asked = program
+        .http
+        .get(program.url(&path))
+        .header("X-Actor", "ann")
+        .header("X-Correlation-Id", "inquiry");
     assert_eq!(sent(asked).await.status, 200);
     let found = super::eventually("the reading is found", || async {
         let page = program.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
         page["events"].as_array().unwrap().first().cloned()
     });
     let found = found.await;
-    assert_eq!((&found["correlation_id"], &found["data"]["call"]), (&json!("inquiry"), &json!("history")));
+    assert_eq!(
+        (&found["correlation_id"], &found["data"]["call"]),
+        (&json!("inquiry"), &json!("history"))
+    );
     let stream = text(&found["stream"]);
     assert!(streams(ANN).iter().any(|name| name == stream), "{stream}");
     let verified = program.get(&format!("/audit/streams/{stream}/verify")).await.body;
@@ -133,14 +158,19 @@ async fn corrupt_records_of_queries_block_no_queries() {
     // The stream of ann's queries gets an unexpected item.
     let table = clients(&exports).dynamodb;
     for stream in streams(ANN) {
-        let put = table.put_item().table_name("ledgerfold-events").item("stream_id", AttributeValue::S(stream));
+        let put = table
+            .put_item()
+            .table_name("ledgerfold-events")
+            .item("stream_id", AttributeValue::S(stream));
         put.item("version", AttributeValue::N("1".to_owned())).send().await.unwrap();
     }
     let questions = questions(&stream);
     for path in &questions {
         assert_eq!(ask(&program, path, "application/json").await.status, 200, "{path}");
     }
-    let broken = ask(&program, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json").await;
+    let broken =
+        ask(&program, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json")
+            .await;
     assert_eq!((broken.status, &broken.body["verified"]), (200, &json!(false)));
     // Each is recorded nevertheless, in another stream.
     let found = super::eventually("the readings are found", || async {
@@ -150,7 +180,12 @@ async fn corrupt_records_of_queries_block_no_queries() {
     });
     for reading in found.await {
         let stream = text(&reading["stream"]).to_owned();
-        let beside = |damaged: &String| *damaged == stream.replace(&format!(".{}", text(&reading["command_id"])), "");
-        assert!(streams(ANN).iter().any(|damaged| beside(damaged) && *damaged != stream), "{stream}");
+        let beside = |damaged: &String| {
+            *damaged == stream.replace(&format!(".{}", text(&reading["command_id"])), "")
+        };
+        assert!(
+            streams(ANN).iter().any(|damaged| beside(damaged) && *damaged != stream),
+            "{stream}"
+        );
     }
 }

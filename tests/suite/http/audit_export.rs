@@ -24,7 +24,8 @@ const COLUMNS: [&str; 10] = [
 async fn history(program: &Program, stream: &str) -> Vec<Value> {
     let (mut events, mut next) = (Vec::new(), Some(1));
     while let Some(from) = next {
-        let page = program.get(&format!("/audit/streams/{stream}?limit=500&from={from}")).await.body;
+        let page =
+            program.get(&format!("/audit/streams/{stream}?limit=500&from={from}")).await.body;
         events.extend(page["events"].as_array().unwrap().iter().cloned().map(|mut event| {
             event["stream"] = stream.into();
             event
@@ -88,7 +89,10 @@ async fn a_file_holds_every_event_that_the_history_shows() {
     indexed(&exports, &stream, 5_200).await;
     assert_eq!(lines(&program, "/audit/events?type=StockReceived&order=asc").await, all);
     assert_eq!(rows(&program, "/audit/events?type=StockReceived&order=asc").await, all);
-    assert_eq!(lines(&program, "/audit/events?type=StockReceived&order=desc&limit=1234").await, newest);
+    assert_eq!(
+        lines(&program, "/audit/events?type=StockReceived&order=desc&limit=1234").await,
+        newest
+    );
     assert_eq!(rows(&program, "/audit/events?actor=nobody").await, [Value::Null; 0]);
 }
 
@@ -101,7 +105,9 @@ async fn the_same_address_answers_in_one_order_in_every_form() {
     indexed(&exports, &stream, 20).await;
     let mut newest = history(&program, &stream).await;
     newest.reverse();
-    for path in [format!("/audit/events?stream={stream}"), "/audit/events?type=StockReceived".to_owned()] {
+    for path in
+        [format!("/audit/events?stream={stream}"), "/audit/events?type=StockReceived".to_owned()]
+    {
         assert_eq!(*program.get(&path).await.body["events"].as_array().unwrap(), newest, "{path}");
         assert_eq!(lines(&program, &path).await, newest, "{path}");
         assert_eq!(rows(&program, &path).await, newest, "{path}");
@@ -109,7 +115,10 @@ async fn the_same_address_answers_in_one_order_in_every_form() {
     newest.reverse();
     let path = format!("/audit/streams/{stream}");
     assert_eq!(history(&program, &stream).await, newest, "a history begins with its first event");
-    assert_eq!((lines(&program, &path).await, rows(&program, &path).await), (newest.clone(), newest));
+    assert_eq!(
+        (lines(&program, &path).await, rows(&program, &path).await),
+        (newest.clone(), newest)
+    );
 }
 
 #[tokio::test]
@@ -124,10 +133,17 @@ async fn a_failed_export_breaks_its_connection() {
     let update = clients(&exports).dynamodb.update_item().table_name("ledgerfold-events");
     let update = update.key("stream_id", AttributeValue::S(stream.clone()));
     let update = update.key("version", AttributeValue::N("3001".to_owned()));
-    let update = update.update_expression("SET #format = :strange").expression_attribute_names("#format", "format");
-    update.expression_attribute_values(":strange", AttributeValue::N("999".to_owned())).send().await.unwrap();
+    let update = update
+        .update_expression("SET #format = :strange")
+        .expression_attribute_names("#format", "format");
+    update
+        .expression_attribute_values(":strange", AttributeValue::N("999".to_owned()))
+        .send()
+        .await
+        .unwrap();
     for accept in ["application/x-ndjson", "text/csv"] {
-        let mut answer = program.http.get(program.url(path)).header("Accept", accept).send().await.unwrap();
+        let mut answer =
+            program.http.get(program.url(path)).header("Accept", accept).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let mut bytes = 0;
         let broken = loop {
@@ -141,7 +157,9 @@ async fn a_failed_export_breaks_its_connection() {
     }
     // An early failure is a problem document.
     let path = format!("/audit/streams/{stream}?from=3500");
-    sent(program.http.get(program.url(&path)).header("Accept", "text/csv")).await.is_problem(500, "internal-error");
+    sent(program.http.get(program.url(&path)).header("Accept", "text/csv"))
+        .await
+        .is_problem(500, "internal-error");
 }
 
 #[tokio::test]

@@ -41,26 +41,40 @@ impl Past {
             Arc::new(move || time(now.load(Ordering::Relaxed)))
         };
         let client = clients(&exports).dynamodb;
-        let store = EventStore::with_options(client, "ledgerfold-events", Options { clock, ..Options::default() });
+        let store = EventStore::with_options(
+            client,
+            "ledgerfold-events",
+            Options { clock, ..Options::default() },
+        );
         let mut random = fastrand::Rng::with_seed(7);
         for batch in 0..16 {
             // Often no time passes, sometimes a day.
-            now.fetch_add([0, 0, 0, 1, 1_000, 86_400_000 / 2][random.usize(..6)], Ordering::Relaxed);
+            now.fetch_add(
+                [0, 0, 0, 1, 1_000, 86_400_000 / 2][random.usize(..6)],
+                Ordering::Relaxed,
+            );
             let stream = format!("note-{}", random.u32(..4));
-            let seeds: Vec<Seed> = (0..random.usize(1..4)).map(|place| seed(&mut random, batch, place)).collect();
+            let seeds: Vec<Seed> =
+                (0..random.usize(1..4)).map(|place| seed(&mut random, batch, place)).collect();
             append(&store, &stream, &seeds).await;
         }
         let mut events = Vec::new();
         for stream in (0..4).map(|number| format!("note-{number}")) {
             let history = program.get(&format!("/audit/streams/{stream}?limit=500")).await.body;
-            events.extend(history["events"].as_array().unwrap().iter().cloned().map(|mut event| {
-                event["stream"] = stream.clone().into();
-                event
-            }));
+            events.extend(history["events"].as_array().unwrap().iter().cloned().map(
+                |mut event| {
+                    event["stream"] = stream.clone().into();
+                    event
+                },
+            ));
         }
         // The total order of commits: by time, stream and version.
         let place = |event: &Value| {
-            (text(&event["recorded_at"]).to_owned(), text(&event["stream"]).to_owned(), event["version"].as_u64())
+            (
+                text(&event["recorded_at"]).to_owned(),
+                text(&event["stream"]).to_owned(),
+                event["version"].as_u64(),
+            )
         };
         events.sort_by_key(place);
         let past = Self { program, events };
@@ -76,12 +90,18 @@ impl Past {
     async fn search(&self, query: &str, limit: usize) -> Vec<Value> {
         let (mut found, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.program.get(&format!("/audit/events?{query}&limit={limit}&cursor={cursor}")).await;
+            let page = self
+                .program
+                .get(&format!("/audit/events?{query}&limit={limit}&cursor={cursor}"))
+                .await;
             assert_eq!(page.status, 200, "{page:?}");
             let events = page.body["events"].as_array().unwrap();
             assert!(events.len() <= limit);
             found.extend(events.iter().cloned());
-            assert!(found.len() <= self.events.len().max(MOST_EVENTS), "{query} by {limit} does not end");
+            assert!(
+                found.len() <= self.events.len().max(MOST_EVENTS),
+                "{query} by {limit} does not end"
+            );
             match page.body["next_cursor"].as_str() {
                 Some(next) => next.clone_into(&mut cursor),
                 None => return found,
@@ -91,7 +111,8 @@ impl Past {
 
     /// Compares a search, in both orders and in pages of every kind, with a plain filter.
     async fn check(&self, query: &str, fits: impl Fn(&Value) -> bool) {
-        let mut wanted: Vec<Value> = self.events.iter().filter(|event| fits(event)).cloned().collect();
+        let mut wanted: Vec<Value> =
+            self.events.iter().filter(|event| fits(event)).cloned().collect();
         for order in ["asc", "desc"] {
             for limit in full_or(vec![1, 5, 500], vec![5, 500]) {
                 let found = self.search(&format!("to={END}&order={order}{query}"), limit).await;
@@ -103,8 +124,9 @@ impl Past {
 }
 
 fn seed(random: &mut fastrand::Rng, batch: usize, place: usize) -> Seed {
-    let event =
-        |random: &mut fastrand::Rng| (["Noted", "Struck", "Copied"][random.usize(..3)], json!({"n": random.u8(..)}));
+    let event = |random: &mut fastrand::Rng| {
+        (["Noted", "Struck", "Copied"][random.usize(..3)], json!({"n": random.u8(..)}))
+    };
     Seed {
         command: format!("command-{batch}-{place}"),
         actor: Some(["ann", "bob", "eve"][random.usize(..3)].to_owned()),
@@ -117,7 +139,8 @@ fn seed(random: &mut fastrand::Rng, batch: usize, place: usize) -> Seed {
 #[tokio::test]
 async fn every_search_equals_a_filter_over_all_events() {
     let past = Past::open().await;
-    let times: BTreeSet<&str> = past.events.iter().map(|event| text(&event["recorded_at"])).collect();
+    let times: BTreeSet<&str> =
+        past.events.iter().map(|event| text(&event["recorded_at"])).collect();
     assert!(times.len() > 3 && past.events.len() > 40, "{} events", past.events.len());
     let is = |name: &'static str, value: &'static str| move |event: &Value| event[name] == value;
     past.check("", |_| true).await;
@@ -145,8 +168,11 @@ async fn a_search_ends_before_its_second_time_and_begins_at_its_first() {
     let times: Vec<&str> = past.events.iter().map(|event| text(&event["recorded_at"])).collect();
     let (from, to) = (times[times.len() / 4], times[times.len() * 3 / 4]);
     assert!(from < to);
-    let wanted: Vec<&Value> =
-        past.events.iter().filter(|event| (from..to).contains(&text(&event["recorded_at"]))).collect();
+    let wanted: Vec<&Value> = past
+        .events
+        .iter()
+        .filter(|event| (from..to).contains(&text(&event["recorded_at"])))
+        .collect();
     let found = past.search(&format!("from={from}&to={to}&order=asc"), 9).await;
     assert_eq!(found.iter().collect::<Vec<_>>(), wanted);
     assert!(wanted.len() > 5, "{from} {to}");
@@ -165,8 +191,12 @@ async fn new_events_are_found_newest_first() {
     });
     let found = found.await;
     assert_eq!(found["next_cursor"], Value::Null);
-    let commands: Vec<&str> =
-        found["events"].as_array().unwrap().iter().map(|event| text(&event["command_id"])).collect();
+    let commands: Vec<&str> = found["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| text(&event["command_id"]))
+        .collect();
     assert_eq!(commands, ["two", "one"]);
     let mut first = found["events"][1].clone();
     let stream = first.as_object_mut().unwrap().remove("stream").unwrap();
@@ -192,7 +222,9 @@ async fn a_missing_or_corrupt_commit_hides_no_other() {
     let version = |version: u64| AttributeValue::N(version.to_string());
     for gone in [2, 6] {
         let delete = table.delete_item().table_name("ledgerfold-events");
-        let delete = delete.key("stream_id", AttributeValue::S(stream.clone())).key("version", version(gone));
+        let delete = delete
+            .key("stream_id", AttributeValue::S(stream.clone()))
+            .key("version", version(gone));
         delete.send().await.unwrap();
     }
     let put = table.put_item().table_name("ledgerfold-events").item("version", version(4));
@@ -200,9 +232,12 @@ async fn a_missing_or_corrupt_commit_hides_no_other() {
     for limit in [1, 2, 500] {
         let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
         loop {
-            let query = format!("actor=ann&type=StockReceived&order=asc&limit={limit}&cursor={cursor}");
+            let query =
+                format!("actor=ann&type=StockReceived&order=asc&limit={limit}&cursor={cursor}");
             let page = program.get(&format!("/audit/events?{query}")).await.body;
-            shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].clone()));
+            shown.extend(
+                page["events"].as_array().unwrap().iter().map(|event| event["version"].clone()),
+            );
             damaged.extend(page["damaged"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => next.clone_into(&mut cursor),
@@ -210,9 +245,14 @@ async fn a_missing_or_corrupt_commit_hides_no_other() {
             }
         }
         assert_eq!(shown, [1, 3, 5], "by {limit}");
-        let named: Vec<_> = damaged.iter().map(|commit| (&commit["stream"], &commit["version"])).collect();
+        let named: Vec<_> =
+            damaged.iter().map(|commit| (&commit["stream"], &commit["version"])).collect();
         let stream = json!(stream);
-        assert_eq!(named, [(&stream, &json!(2)), (&stream, &json!(4)), (&stream, &json!(6))], "by {limit}");
+        assert_eq!(
+            named,
+            [(&stream, &json!(2)), (&stream, &json!(4)), (&stream, &json!(6))],
+            "by {limit}"
+        );
         assert!(text(&damaged[0]["reason"]).contains("there no more"), "{damaged:?}");
         assert!(text(&damaged[1]["reason"]).contains("missing"), "{damaged:?}");
     }
@@ -232,7 +272,11 @@ async fn change_at(
         ("stream_id".to_owned(), AttributeValue::S(stream.to_owned())),
         ("version".to_owned(), AttributeValue::N(version.to_string())),
     ];
-    let get = table.get_item().table_name("ledgerfold-events").set_key(Some(key.into())).consistent_read(true);
+    let get = table
+        .get_item()
+        .table_name("ledgerfold-events")
+        .set_key(Some(key.into()))
+        .consistent_read(true);
     let item = get.send().await.unwrap().item.unwrap();
     let mut changed = item.clone();
     let json = item["commits"].as_s().unwrap();
@@ -277,14 +321,25 @@ async fn a_changed_commit_is_reported_by_every_search_for_it() {
         let before = change_at(&table, "note-1", 1, word, "something-else").await;
         for query in queries {
             let page = program.get(&format!("/audit/events?{query}")).await.body;
-            let reason = format!("the commit is not the one that the audit index knows: another {name}");
+            let reason =
+                format!("the commit is not the one that the audit index knows: another {name}");
             let named = json!([{"stream": "note-1", "version": 1, "reason": reason}]);
-            assert_eq!((&page["events"], &page["damaged"]), (&json!([]), &named), "{word} by {query}");
-            let file = program.http.get(program.url(&format!("/audit/events?{query}"))).header("Accept", "text/csv");
+            assert_eq!(
+                (&page["events"], &page["damaged"]),
+                (&json!([]), &named),
+                "{word} by {query}"
+            );
+            let file = program
+                .http
+                .get(program.url(&format!("/audit/events?{query}")))
+                .header("Accept", "text/csv");
             sent(file).await.is_problem(500, "internal-error");
         }
         let trace = program.get("/audit/trace/the-process").await.body;
-        assert_eq!((&trace["commits"], &trace["damaged"][0]["stream"]), (&json!(0), &json!("note-1")));
+        assert_eq!(
+            (&trace["commits"], &trace["damaged"][0]["stream"]),
+            (&json!(0), &json!("note-1"))
+        );
         put(&table, before).await;
         assert_eq!(program.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
     }
@@ -297,19 +352,43 @@ async fn changed_data_is_shown_nowhere() {
     let store = crate::harness::seed::store(&exports);
     for number in 0..4 {
         let events = vec![("Noted", json!({"text": format!("note {number}")}))];
-        append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
+        append(
+            &store,
+            "note-1",
+            &[Seed { command: format!("c-{number}"), events, ..Seed::default() }],
+        )
+        .await;
     }
     indexed(&exports, "note-1", 4).await;
     let table = clients(&exports).dynamodb;
     for changed in [1, 3, 4] {
-        let before = change_at(&table, "note-1", changed, &format!("note {}", changed - 1), "something else").await;
+        let before = change_at(
+            &table,
+            "note-1",
+            changed,
+            &format!("note {}", changed - 1),
+            "something else",
+        )
+        .await;
         for (query, limit) in [("asc", 1), ("asc", 500), ("desc", 1), ("desc", 500)] {
             let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
             loop {
                 let query = format!("type=Noted&order={query}&limit={limit}&cursor={cursor}");
                 let page = program.get(&format!("/audit/events?{query}")).await.body;
-                shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()));
-                damaged.extend(page["damaged"].as_array().unwrap().iter().map(|commit| commit["version"].clone()));
+                shown.extend(
+                    page["events"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|event| event["version"].as_u64().unwrap()),
+                );
+                damaged.extend(
+                    page["damaged"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|commit| commit["version"].clone()),
+                );
                 match page["next_cursor"].as_str() {
                     Some(next) => next.clone_into(&mut cursor),
                     None => break,
@@ -317,7 +396,11 @@ async fn changed_data_is_shown_nowhere() {
             }
             shown.sort_unstable();
             let sound: Vec<u64> = (1..=4).filter(|version| *version != changed).collect();
-            assert_eq!((shown, damaged), (sound, vec![json!(changed)]), "{changed} {query} by {limit}");
+            assert_eq!(
+                (shown, damaged),
+                (sound, vec![json!(changed)]),
+                "{changed} {query} by {limit}"
+            );
         }
         for path in [
             "/audit/streams/note-1".to_owned(),
@@ -358,13 +441,17 @@ async fn bad_filters_are_reported_by_field_and_rule() {
     for (query, field, rule) in cases {
         program.get(&format!("/audit/events?{query}")).await.breaks(field, rule);
     }
-    for (from, to) in
-        [("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"), ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00%2B01:00")]
-    {
+    for (from, to) in [
+        ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
+        ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00%2B01:00"),
+    ] {
         for stream in ["", "&stream=note-1"] {
             let answer = program.get(&format!("/audit/events?from={from}&to={to}{stream}")).await;
             answer.breaks("from", "from must be before to");
-            assert_eq!(answer.body["errors"][1], json!({"field": "to", "rule": "from must be before to"}));
+            assert_eq!(
+                answer.body["errors"][1],
+                json!({"field": "to", "rule": "from must be before to"})
+            );
         }
     }
     assert_eq!(program.get("/audit/events?cursor=eyJhZnRlciI6IjIwMjYifQ").await.status, 200);

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The time of the n-th commit: they are a second apart.
 fn time(second: i64) -> String {
-    let time = "2020-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second);
+    let time =
+        "2020-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second);
     eventstore::time_text(time)
 }
 
@@ -23,7 +24,11 @@ async fn shipped(program: &Program) -> &'static str {
         Arc::new(move || time(now.load(Ordering::Relaxed)).parse().unwrap())
     };
     let client = clients(&program.exports).dynamodb;
-    let store = EventStore::with_options(client, "ledgerfold-events", Options { clock, ..Options::default() });
+    let store = EventStore::with_options(
+        client,
+        "ledgerfold-events",
+        Options { clock, ..Options::default() },
+    );
     let placed = order("c", &[line(1, 2, 5), line(2, 1, 7)]);
     for (second, events) in [
         (0, vec![("OrderPlaced", placed)]),
@@ -31,7 +36,12 @@ async fn shipped(program: &Program) -> &'static str {
         (2, vec![("OrderCancelled", json!({"reason": "lost"}))]),
     ] {
         now.store(second, Ordering::Relaxed);
-        append(&store, STREAM, &[Seed { command: format!("c-{second}"), events, ..Seed::default() }]).await;
+        append(
+            &store,
+            STREAM,
+            &[Seed { command: format!("c-{second}"), events, ..Seed::default() }],
+        )
+        .await;
     }
     STREAM
 }
@@ -88,15 +98,20 @@ async fn the_newest_state_equals_the_row() {
     program.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await;
     let read = program.get(&format!("{path}?at_least=2")).await.body;
     let version = read["version"].as_u64().unwrap();
-    let state =
-        program.get(&format!("/audit/streams/{}/at?version={version}", order_stream(&path))).await.body["state"]
-            .clone();
+    let state = program
+        .get(&format!("/audit/streams/{}/at?version={version}", order_stream(&path)))
+        .await
+        .body["state"]
+        .clone();
     for field in ["status", "customer_id", "currency", "lines", "reason", "tracking_code"] {
         assert_eq!(state[field], read[field], "{field}");
     }
     program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 5})).await;
     let stock = program.get(&format!("/audit/streams/stock-{}/at?version=1", isbn(7))).await.body;
-    assert_eq!((&stock["read_model"], &stock["state"]), (&json!("stock"), &json!({"on_hand": 5, "reserved": 0})));
+    assert_eq!(
+        (&stock["read_model"], &stock["state"]),
+        (&json!("stock"), &json!({"on_hand": 5, "reserved": 0}))
+    );
 }
 
 #[tokio::test]
@@ -118,8 +133,10 @@ async fn a_difference_has_the_changed_fields_and_their_events() {
         change("status", json!("shipped"), json!("cancelled")),
         updated(1, 2),
     ];
-    let within =
-        vec![change("status", json!("confirmed"), json!("shipped")), change("tracking_code", json!(null), json!("T"))];
+    let within = vec![
+        change("status", json!("confirmed"), json!("shipped")),
+        change("tracking_code", json!(null), json!("T")),
+    ];
     let events = program.get(&format!("/audit/streams/{stream}")).await.body["events"].clone();
     for (query, from, to, changes) in [
         ("from=1&to=3", 1, 3, &to_shipped),
@@ -131,8 +148,14 @@ async fn a_difference_has_the_changed_fields_and_their_events() {
         let found = program.get(&format!("/audit/streams/{stream}/diff?{query}")).await;
         assert_eq!((found.status, &found.body["changes"]), (200, &json!(changes)), "{query}");
         let between: Vec<Value> = events.as_array().unwrap()[from..to].to_vec();
-        assert_eq!((&found.body["events"], &found.body["events_left_out"]), (&json!(between), &json!(0)));
-        assert_eq!((&found.body["from"]["version"], &found.body["to"]["version"]), (&json!(from), &json!(to)));
+        assert_eq!(
+            (&found.body["events"], &found.body["events_left_out"]),
+            (&json!(between), &json!(0))
+        );
+        assert_eq!(
+            (&found.body["from"]["version"], &found.body["to"]["version"]),
+            (&json!(from), &json!(to))
+        );
         let at = program.get(&format!("/audit/streams/{stream}/at?version={to}")).await.body;
         let end = json!({"version": to, "recorded_at": at["recorded_at"], "hash": at["hash"]});
         assert_eq!((&found.body["to"], &found.body["verified"]), (&end, &json!(true)));
@@ -165,17 +188,30 @@ async fn a_recorded_refusal_changes_no_state() {
     let (head, _) = store.head(&stream, Consistency::Strong).await.unwrap();
     let version = refuse(&store, &stream).await.version;
     assert!(version > head.version());
-    let before =
-        program.get(&format!("/audit/streams/{stream}/at?version={}", version - 1)).await.body["state"].clone();
+    let before = program
+        .get(&format!("/audit/streams/{stream}/at?version={}", version - 1))
+        .await
+        .body["state"]
+        .clone();
     let at = program.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
-    assert_eq!((&at["state"], &at["verified"], &at["version"]), (&before, &json!(true), &json!(version)));
+    assert_eq!(
+        (&at["state"], &at["verified"], &at["version"]),
+        (&before, &json!(true), &json!(version))
+    );
     let diff = format!("/audit/streams/{stream}/diff?from={}&to={version}", version - 1);
     let diff = program.get(&diff).await.body;
     assert_eq!((&diff["changes"], &diff["to"]["version"]), (&json!([]), &json!(version)));
     let refusal = &diff["events"][0];
     assert_eq!(refusal["type"], "$Refused", "{refusal}");
-    assert_eq!(refusal["data"], json!({"code": "impossible", "reason": "it cannot be"}), "{refusal}");
-    assert_eq!(program.get(&format!("/audit/streams/{stream}/verify")).await.body["verified"], true);
+    assert_eq!(
+        refusal["data"],
+        json!({"code": "impossible", "reason": "it cannot be"}),
+        "{refusal}"
+    );
+    assert_eq!(
+        program.get(&format!("/audit/streams/{stream}/verify")).await.body["verified"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -187,11 +223,16 @@ async fn a_stream_of_refusals_alone_has_no_state_yet() {
     let document = program.get("/openapi.json").await.body;
     let at = program.get(&format!("/audit/streams/{stream}/at?version=1")).await;
     super::description::fits(&document, "get /audit/streams/{stream}/at", &at);
-    assert_eq!((at.status, &at.body["state"], &at.body["verified"]), (200, &json!(null), &json!(true)), "{at:?}");
+    assert_eq!(
+        (at.status, &at.body["state"], &at.body["verified"]),
+        (200, &json!(null), &json!(true)),
+        "{at:?}"
+    );
     let diff = program.get(&format!("/audit/streams/{stream}/diff")).await;
     super::description::fits(&document, "get /audit/streams/{stream}/diff", &diff);
     program.get(&format!("/stock/{}", isbn(7))).await.is_problem(404, "not-found");
-    let received = program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 2})).await;
+    let received =
+        program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 2})).await;
     assert_eq!((received.status, &received.body["version"]), (200, &json!(2)), "{received:?}");
     assert_eq!(program.get(&format!("/stock/{}?at_least=2", isbn(7))).await.body["on_hand"], 2);
 }
@@ -202,12 +243,25 @@ async fn a_state_after_an_unknown_type_is_not_shown() {
     let exports = program.exports.clone();
     let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     let stream = order_stream(&path);
-    let seed = Seed { command: "w".to_owned(), events: vec![("OrderGiftWrapped", json!({}))], ..Seed::default() };
+    let seed = Seed {
+        command: "w".to_owned(),
+        events: vec![("OrderGiftWrapped", json!({}))],
+        ..Seed::default()
+    };
     append(&crate::harness::seed::store(&exports), &stream, &[seed]).await;
-    assert_eq!(program.get(&format!("/audit/streams/{stream}/at?version=1")).await.body["version"], 1);
-    assert_eq!(program.get(&format!("/audit/streams/{stream}/diff?to=1")).await.body["to"]["version"], 1);
+    assert_eq!(
+        program.get(&format!("/audit/streams/{stream}/at?version=1")).await.body["version"],
+        1
+    );
+    assert_eq!(
+        program.get(&format!("/audit/streams/{stream}/diff?to=1")).await.body["to"]["version"],
+        1
+    );
     for question in ["at?version=2", "diff?from=1", "diff"] {
-        program.get(&format!("/audit/streams/{stream}/{question}")).await.is_problem(500, "internal-error");
+        program
+            .get(&format!("/audit/streams/{stream}/{question}"))
+            .await
+            .is_problem(500, "internal-error");
     }
 }
 
@@ -219,11 +273,23 @@ async fn invalid_queries_of_the_past_are_problems() {
     let diff = format!("/audit/streams/{stream}/diff");
     for (query, fields, rule) in [
         (at.clone(), ["version", "time"], "one of the two is required"),
-        (format!("{at}?version=1&time=2020-01-01T00:00:00Z"), ["version", "time"], "only one of the two"),
+        (
+            format!("{at}?version=1&time=2020-01-01T00:00:00Z"),
+            ["version", "time"],
+            "only one of the two",
+        ),
         (format!("{diff}?from=2&to=2"), ["from", "to"], "from must be before to"),
         (format!("{diff}?from=3&to=2"), ["from", "to"], "from must be before to"),
-        (format!("{diff}?from=1&from_time=2020-01-01T00:00:00Z"), ["from", "from_time"], "only one of the two"),
-        (format!("{diff}?from=1&to_time=2020-01-01T00:00:00Z"), ["from", "to_time"], "both ends must be versions"),
+        (
+            format!("{diff}?from=1&from_time=2020-01-01T00:00:00Z"),
+            ["from", "from_time"],
+            "only one of the two",
+        ),
+        (
+            format!("{diff}?from=1&to_time=2020-01-01T00:00:00Z"),
+            ["from", "to_time"],
+            "both ends must be versions",
+        ),
         (
             format!("{diff}?from_time=2020-01-01T00:00:00Z&to_time=2020-01-01T00:00:00Z"),
             ["from_time", "to_time"],
@@ -245,7 +311,9 @@ async fn invalid_queries_of_the_past_are_problems() {
     ] {
         program.get(&query).await.breaks(field, rule);
     }
-    for query in [format!("{at}?version=5"), format!("{diff}?from=1&to=5"), format!("{diff}?from=5")] {
+    for query in
+        [format!("{at}?version=5"), format!("{diff}?from=1&to=5"), format!("{diff}?from=5")]
+    {
         let answer = program.get(&query).await;
         answer.is_problem(412, "version-mismatch");
         assert_eq!(answer.body["version"], 4);

@@ -17,7 +17,8 @@ fn seed(command: &str, cause: Option<&str>, events: &[&'static str]) -> Seed {
 
 /// The tree without the fields that every command has.
 fn outline(commands: &Value) -> Value {
-    let event = |event: &Value| json!([event["version"], event["type"], outline(&event["commands"])]);
+    let event =
+        |event: &Value| json!([event["version"], event["type"], outline(&event["commands"])]);
     let command = |command: &Value| {
         let events: Vec<Value> = command["events"].as_array().unwrap().iter().map(event).collect();
         json!({"stream": command["stream"], "by": command["caused_by"], "events": events})
@@ -43,12 +44,14 @@ async fn commands_hang_below_the_events_that_caused_them() {
     append(&store, "mail-2", &[seed("copy", Some("bill-1:2"), &["Copied"])]).await;
     append(&store, "bill-1", &[seed("close", Some("mail-1:1"), &["Closed"])]).await;
     append(&store, "mail-3", &[seed("stray", Some("elsewhere-1:4"), &["Strayed"])]).await;
-    let other = Seed { correlation: Some("p/2".to_owned()), ..seed("other", Some("bill-1:1"), &["Other"]) };
+    let other =
+        Seed { correlation: Some("p/2".to_owned()), ..seed("other", Some("bill-1:1"), &["Other"]) };
     append(&store, "mail-4", &[other]).await;
     let found = trace(&program, "p%2F1", 5).await;
     assert_eq!((&found["correlation_id"], &found["truncated"]), (&json!("p/1"), &json!(false)));
     let closed = json!([{"stream": "bill-1", "by": "mail-1:1", "events": [[3, "Closed", []]]}]);
-    let written = json!([{"stream": "mail-1", "by": "bill-1:1", "events": [[1, "Written", closed]]}]);
+    let written =
+        json!([{"stream": "mail-1", "by": "bill-1:1", "events": [[1, "Written", closed]]}]);
     let copied = json!([{"stream": "mail-2", "by": "bill-1:2", "events": [[1, "Copied", []]]}]);
     let wanted = json!([
         {"stream": "bill-1", "by": null, "events": [[1, "Began", written], [2, "Grew", copied]]},
@@ -56,10 +59,16 @@ async fn commands_hang_below_the_events_that_caused_them() {
     ]);
     assert_eq!(outline(&found["roots"]), wanted);
     let root = &found["roots"][0];
-    assert_eq!((&root["command_id"], &root["actor"], &root["version"]), (&json!("start"), &json!("ann"), &json!(1)));
+    assert_eq!(
+        (&root["command_id"], &root["actor"], &root["version"]),
+        (&json!("start"), &json!("ann"), &json!(1))
+    );
     assert_eq!((&root["events"][0]["data"], &root["events"][0]["schema"]), (&json!({}), &json!(1)));
     let other = trace(&program, "p%2F2", 1).await;
-    assert_eq!(outline(&other["roots"]), json!([{"stream": "mail-4", "by": "bill-1:1", "events": [[1, "Other", []]]}]));
+    assert_eq!(
+        outline(&other["roots"]),
+        json!([{"stream": "mail-4", "by": "bill-1:1", "events": [[1, "Other", []]]}])
+    );
 }
 
 #[tokio::test]
@@ -67,7 +76,8 @@ async fn a_long_process_is_shown_up_to_a_thousand_commits() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let store = store(&exports);
-    let seeds: Vec<Seed> = (0..1_001).map(|number| seed(&format!("c-{number}"), None, &["Noted"])).collect();
+    let seeds: Vec<Seed> =
+        (0..1_001).map(|number| seed(&format!("c-{number}"), None, &["Noted"])).collect();
     append(&store, "note-1", &seeds[..1_000]).await;
     indexed(&exports, "note-1", 1_000).await;
     let whole = program.get("/audit/trace/p%2F1").await.body;

@@ -22,7 +22,8 @@ impl Trail {
         let program = Program::start().await;
         let exports = program.exports.clone();
         for _ in 0..RECEIPTS {
-            sent(program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
+            sent(program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1})))
+                .await;
         }
         let trail = Self { program, exports };
         trail.indexed("StockReceived", RECEIPTS).await;
@@ -32,9 +33,12 @@ impl Trail {
     /// Waits until that many events of the type are in the index. It reads the index directly, so
     /// this is not recorded.
     async fn indexed(&self, event_type: &str, events: usize) {
-        let projector = clients(&self.exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
-        let search =
-            AuditSearch { event_type: Some(event_type.into()), ..AuditSearch::all(Direction::Forwards, 1_000) };
+        let projector =
+            clients(&self.exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
+        let search = AuditSearch {
+            event_type: Some(event_type.into()),
+            ..AuditSearch::all(Direction::Forwards, 1_000)
+        };
         eventually("it is in the index", || async {
             (projector.audit_search(&search).await.unwrap().found.len() == events).then_some(())
         })
@@ -45,7 +49,8 @@ impl Trail {
     async fn page(&self, asker: &str, query: &str, readings: &mut usize) -> Value {
         self.indexed("AuditTrailRead", *readings).await;
         *readings += 1;
-        let page = sent(self.program.http.get(self.program.url(query)).header("X-Actor", asker)).await;
+        let page =
+            sent(self.program.http.get(self.program.url(query)).header("X-Actor", asker)).await;
         assert_eq!(page.status, 200, "{page:?}");
         page.body
     }
@@ -66,7 +71,8 @@ async fn ascending_pages_end_where_the_index_ended_at_the_first() {
             assert!(pages < MOST_PAGES, "by {limit} it does not end");
             for ((asker, cursor), found) in askers.iter().zip(&mut cursors).zip(&mut found) {
                 let Some(place) = cursor.clone() else { continue };
-                let query = format!("/audit/events?order=asc&readings=true&limit={limit}&cursor={place}");
+                let query =
+                    format!("/audit/events?order=asc&readings=true&limit={limit}&cursor={place}");
                 let page = trail.page(asker, &query, &mut readings).await;
                 *found += types(&page).len();
                 *cursor = page["next_cursor"].as_str().map(str::to_owned);
@@ -77,7 +83,10 @@ async fn ascending_pages_end_where_the_index_ended_at_the_first() {
         }
         // All that was there at the start, and perhaps the records of the first pages.
         for found in found {
-            assert!((RECEIPTS + known..=RECEIPTS + known + 2 * askers.len()).contains(&found), "{found} by {limit}");
+            assert!(
+                (RECEIPTS + known..=RECEIPTS + known + 2 * askers.len()).contains(&found),
+                "{found} by {limit}"
+            );
         }
     }
 }
@@ -88,22 +97,29 @@ async fn paging_the_records_of_ones_own_queries_ends() {
     let mut readings = 0;
     trail.page("ann", "/audit/events", &mut readings).await;
     trail.page("ann", "/audit/events", &mut readings).await;
-    let found = trail.page("bob", "/audit/events?actor=ann&type=AuditTrailRead", &mut readings).await;
+    let found =
+        trail.page("bob", "/audit/events?actor=ann&type=AuditTrailRead", &mut readings).await;
     let stream = text(&found["events"][0]["stream"]).to_owned();
     let (mut cursor, mut versions) = (Some(String::new()), Vec::new());
     while let Some(place) = cursor {
         assert!(versions.len() < MOST_PAGES, "the search does not end");
         let query = format!("/audit/events?stream={stream}&order=asc&limit=1&cursor={place}");
         let page = trail.page("ann", &query, &mut readings).await;
-        versions.extend(page["events"].as_array().unwrap().iter().filter_map(|event| event["version"].as_u64()));
+        versions.extend(
+            page["events"].as_array().unwrap().iter().filter_map(|event| event["version"].as_u64()),
+        );
         cursor = page["next_cursor"].as_str().map(str::to_owned);
     }
     assert_eq!(versions, [1, 2, 3], "the third is that of the first page");
     let (mut next, mut to, mut versions) = (Some(1), String::new(), Vec::new());
     while let Some(from) = next {
         assert!(versions.len() < MOST_PAGES, "the history does not end");
-        let page = trail.page("ann", &format!("/audit/streams/{stream}?from={from}&limit=1{to}"), &mut readings).await;
-        versions.extend(page["events"].as_array().unwrap().iter().filter_map(|event| event["version"].as_u64()));
+        let page = trail
+            .page("ann", &format!("/audit/streams/{stream}?from={from}&limit=1{to}"), &mut readings)
+            .await;
+        versions.extend(
+            page["events"].as_array().unwrap().iter().filter_map(|event| event["version"].as_u64()),
+        );
         to = format!("&to={}", page["to"]);
         next = page["next_from"].as_u64();
     }
@@ -130,9 +146,20 @@ async fn records_of_queries_need_a_parameter_to_be_shown() {
     for (query, lines) in [("", RECEIPTS), ("?readings=true", RECEIPTS + readings)] {
         trail.indexed("AuditTrailRead", readings).await;
         let file = trail.program.http.get(trail.program.url(&format!("/audit/events{query}")));
-        let file = file.header("Accept", "application/x-ndjson").send().await.unwrap().text().await.unwrap();
+        let file = file
+            .header("Accept", "application/x-ndjson")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         readings += 1;
         // The record of this very query may be in the index before the file begins.
-        assert!((lines..=lines + 2).contains(&file.lines().count()), "{} lines of {query:?}", file.lines().count());
+        assert!(
+            (lines..=lines + 2).contains(&file.lines().count()),
+            "{} lines of {query:?}",
+            file.lines().count()
+        );
     }
 }

@@ -13,7 +13,12 @@ const TEXT: &str = "must be a string, not";
 const COUNT: &str = "must be a whole number, not";
 const INEXACT: &str = "must not be beyond 2^53";
 
-async fn send_text(program: &Program, path: &str, key: &str, body: impl Into<reqwest::Body>) -> Response {
+async fn send_text(
+    program: &Program,
+    path: &str,
+    key: &str,
+    body: impl Into<reqwest::Body>,
+) -> Response {
     let request = program.http.post(program.url(path)).header("Content-Type", "application/json");
     sent(request.header("Idempotency-Key", key).body(body)).await
 }
@@ -23,7 +28,10 @@ fn with(body: &Value, pointer: &str, text: &str) -> String {
     let mut body = body.clone();
     if text.is_empty() {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        assert!(body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).is_some(), "{pointer}");
+        assert!(
+            body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).is_some(),
+            "{pointer}"
+        );
         return body.to_string();
     }
     *body.pointer_mut(pointer).unwrap() = json!(HOLE);
@@ -47,7 +55,8 @@ async fn places_a_new_order(program: &Program) {
     let placed = program.command("/orders", "bad", &details()).await;
     assert_eq!((placed.status, placed.headers.contains_key("idempotency-replayed")), (201, false));
     assert_eq!(program.history(&order_stream(placed.header("location"))).await, ["1 OrderPlaced"]);
-    let orders = program.get("/customers/c-17/orders").await.body["orders"].as_array().unwrap().len();
+    let orders =
+        program.get("/customers/c-17/orders").await.body["orders"].as_array().unwrap().len();
     assert!(orders <= 1, "{orders} orders of the customer");
 }
 
@@ -110,7 +119,12 @@ async fn the_texts_of_an_order_are_checked() {
         (book, "\"97803064061570\"", "lines[0].isbn", "13 digits"),
         (book, "\"٩٧٨٠٣٠٦٤٠٦١٥٧\"", "lines[0].isbn", "13 digits"),
         (book, "\"4006381333931\"", "lines[0].isbn", "978 or 979"),
-        (book, "\"9780306406158\"", "lines[0].isbn", "check digit of isbn \"9780306406158\" must be 7"),
+        (
+            book,
+            "\"9780306406158\"",
+            "lines[0].isbn",
+            "check digit of isbn \"9780306406158\" must be 7",
+        ),
     ];
     each_is_refused(&program, "/orders", &details(), &cases).await;
     places_a_new_order(&program).await;
@@ -130,7 +144,8 @@ async fn the_numbers_of_an_order_are_checked() {
         let (pointer, field) = (format!("/lines/1/{name}"), format!("lines[1].{name}"));
         let wrong = ["null", "\"1\"", "true", "[1]", "{}", "1.5", "1e-3"];
         let cases = wrong.iter().map(|text| (&*pointer, *text, &*field, COUNT));
-        let inexact = ["18446744073709551615", "18446744073709551616", "-9223372036854775808", "1e300"];
+        let inexact =
+            ["18446744073709551615", "18446744073709551616", "-9223372036854775808", "1e300"];
         let cases = cases.chain(inexact.iter().map(|text| (&*pointer, *text, &*field, INEXACT)));
         let cases = cases.chain(outside.iter().map(|text| (&*pointer, *text, &*field, range)));
         let cases: Vec<_> = cases.chain([(&*pointer, "", &*field, "is required")]).collect();
@@ -149,10 +164,14 @@ async fn all_errors_of_a_body_are_reported_at_once() {
     let told = |answer: &Response| -> Vec<(String, String)> {
         answer.is_problem(400, "invalid-request");
         let errors = answer.body["errors"].as_array().unwrap().iter();
-        errors.map(|error| (text(&error["field"]).to_owned(), text(&error["rule"]).to_owned())).collect()
+        errors
+            .map(|error| (text(&error["field"]).to_owned(), text(&error["rule"]).to_owned()))
+            .collect()
     };
     let line = json!({"isbn": "9780306406158", "quantity": 0, "price": 1});
-    let bad = program.command("/orders", "bad", &json!({"currency": "eur", "lines": [line], "dry_run": true})).await;
+    let bad = program
+        .command("/orders", "bad", &json!({"currency": "eur", "lines": [line], "dry_run": true}))
+        .await;
     let faults = [
         ("currency", "three upper-case letters"),
         ("customer_id", "is required"),
@@ -166,7 +185,11 @@ async fn all_errors_of_a_body_are_reported_at_once() {
     assert_eq!(errors.len(), faults.len(), "{errors:?}");
     for ((field, rule), (wanted, part)) in errors.iter().zip(faults) {
         assert!(field == wanted && rule.contains(part), "{field}: {rule}, not {wanted}: {part}");
-        assert!(text(&bad.body["detail"]).contains(&format!("{field}: {rule}")), "{}", bad.body["detail"]);
+        assert!(
+            text(&bad.body["detail"]).contains(&format!("{field}: {rule}")),
+            "{}",
+            bad.body["detail"]
+        );
     }
     let reserve = format!("/stock/{}/reserve", isbn(1));
     let bad = program.command(&reserve, "bad", &json!({"order_id": 7, "quantity": null})).await;
@@ -180,14 +203,17 @@ async fn all_errors_of_a_body_are_reported_at_once() {
 #[tokio::test]
 async fn a_number_without_a_fraction_is_an_integer() {
     let program = Program::start().await;
-    let written =
-        r#"{"customer_id":"c","currency":"EUR","lines":[{"isbn":"ISBN","quantity":2.0,"unit_price_minor":1e3}]}"#;
+    let written = r#"{"customer_id":"c","currency":"EUR","lines":[{"isbn":"ISBN","quantity":2.0,"unit_price_minor":1e3}]}"#;
     let post = program.http.post(program.url("/orders")).header("Content-Type", "application/json");
     let post = post.header("Idempotency-Key", "k").body(written.replace("ISBN", &isbn(1)));
     let placed = sent(post).await;
     assert_eq!(placed.status, 201, "{placed:?}");
     let again = program.command("/orders", "k", &order("c", &[line(1, 2, 1000)])).await;
-    assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "the same order");
+    assert_eq!(
+        (again.status, again.header("idempotency-replayed")),
+        (201, "true"),
+        "the same order"
+    );
     assert_eq!(again.body["events"][0]["data"]["lines"][0]["quantity"], 2);
 }
 
@@ -217,7 +243,10 @@ async fn an_order_has_1_to_90_lines_each_of_another_book() {
     each_is_refused(&program, "/orders", &details(), &cases).await;
     places_a_new_order(&program).await;
     let path = program.place("most", &order("c-18", &lines(90))).await;
-    assert_eq!(program.get(&format!("{path}?at_least=1")).await.body["lines"].as_array().unwrap().len(), 90);
+    assert_eq!(
+        program.get(&format!("{path}?at_least=1")).await.body["lines"].as_array().unwrap().len(),
+        90
+    );
 }
 
 #[tokio::test]
@@ -238,7 +267,8 @@ async fn reasons_and_tracking_codes_are_checked() {
         ("/reason", "\"\\ud800\"", "reason", "hex escape"),
     ];
     for command in ["reject", "cancel"] {
-        each_is_refused(&program, &format!("{path}/{command}"), &json!({"reason": "r"}), &cases).await;
+        each_is_refused(&program, &format!("{path}/{command}"), &json!({"reason": "r"}), &cases)
+            .await;
     }
     let long = format!("\"{}\"", "T".repeat(65));
     let cases: [Case<'_>; 7] = [
@@ -250,11 +280,16 @@ async fn reasons_and_tracking_codes_are_checked() {
         ("/tracking_code", "\"T\\u007f\"", "tracking_code", "visible ascii"),
         ("/tracking_code", "\"Ü\"", "tracking_code", "visible ascii"),
     ];
-    each_is_refused(&program, &format!("{path}/ship"), &json!({"tracking_code": "T"}), &cases).await;
+    each_is_refused(&program, &format!("{path}/ship"), &json!({"tracking_code": "T"}), &cases)
+        .await;
     assert_eq!(program.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
     let longest = "Grüße 📚".chars().cycle().take(500).collect::<String>();
-    let cancelled = program.command(&format!("{path}/cancel"), "c", &json!({"reason": longest})).await;
-    assert_eq!((cancelled.status, &cancelled.body["events"][0]["data"]["reason"]), (200, &json!(longest.trim())));
+    let cancelled =
+        program.command(&format!("{path}/cancel"), "c", &json!({"reason": longest})).await;
+    assert_eq!(
+        (cancelled.status, &cancelled.body["events"][0]["data"]["reason"]),
+        (200, &json!(longest.trim()))
+    );
 }
 
 #[tokio::test]
@@ -329,11 +364,18 @@ async fn a_body_must_be_a_json_object() {
     for (body, rule) in cases {
         let answer = send_text(&program, &stock, "k", body.to_vec()).await;
         answer.is_problem(400, "invalid-request");
-        assert!(super::text(&answer.body["errors"][0]["rule"]).contains(rule), "{rule}: {answer:?}");
+        assert!(
+            super::text(&answer.body["errors"][0]["rule"]).contains(rule),
+            "{rule}: {answer:?}"
+        );
     }
-    for body in
-        [deep.as_bytes(), ignored.as_bytes(), objects.as_bytes(), b"{\"quantity\":5,\"\xff\":1}", b"\xff\xfe{\0}\0"]
-    {
+    for body in [
+        deep.as_bytes(),
+        ignored.as_bytes(),
+        objects.as_bytes(),
+        b"{\"quantity\":5,\"\xff\":1}",
+        b"\xff\xfe{\0}\0",
+    ] {
         send_text(&program, &stock, "k", body.to_vec()).await.is_problem(400, "invalid-request");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
@@ -374,8 +416,12 @@ async fn each_unknown_field_of_a_command_is_named() {
     ] {
         let answer = program.command(path, "k", &body).await;
         answer.is_problem(400, "invalid-request");
-        let mut told: Vec<&str> =
-            answer.body["errors"].as_array().unwrap().iter().map(|e| super::text(&e["field"])).collect();
+        let mut told: Vec<&str> = answer.body["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| super::text(&e["field"]))
+            .collect();
         told.sort_unstable();
         assert_eq!(told, fields, "{answer:?}");
     }

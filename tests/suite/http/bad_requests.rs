@@ -10,7 +10,13 @@ use tokio::net::TcpStream;
 async fn a_body_is_json_with_its_content_type() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
-    let post = || program.http.post(program.url(&path)).header("Idempotency-Key", "k").body("{\"quantity\":5}");
+    let post = || {
+        program
+            .http
+            .post(program.url(&path))
+            .header("Idempotency-Key", "k")
+            .body("{\"quantity\":5}")
+    };
     sent(post()).await.is_problem(415, "unsupported-media-type");
     for wrong in [
         "",
@@ -22,7 +28,9 @@ async fn a_body_is_json_with_its_content_type() {
     ] {
         sent(post().header("Content-Type", wrong)).await.is_problem(415, "unsupported-media-type");
     }
-    let coded = sent(post().header("Content-Type", "application/json").header("Content-Encoding", "gzip")).await;
+    let coded =
+        sent(post().header("Content-Type", "application/json").header("Content-Encoding", "gzip"))
+            .await;
     coded.is_problem(415, "unsupported-media-type");
     assert_eq!(coded.header("accept-encoding"), "identity");
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
@@ -56,9 +64,11 @@ async fn an_unknown_path_is_not_found() {
             sent(request).await.is_problem(404, "not-found");
         }
     }
-    for path in
-        [format!("/orders/{id}/return"), format!("/orders/{id}/confirm/now"), format!("/stock/{}/burn", isbn(7))]
-    {
+    for path in [
+        format!("/orders/{id}/return"),
+        format!("/orders/{id}/confirm/now"),
+        format!("/stock/{}/burn", isbn(7)),
+    ] {
         program.command(&path, "k", &json!({})).await.is_problem(404, "not-found");
     }
 }
@@ -83,7 +93,10 @@ async fn an_unknown_method_gets_the_known_ones() {
     for (path, method, allowed) in cases {
         let answer = sent(program.http.request(method, program.url(&path))).await;
         answer.is_problem(405, "method-not-allowed");
-        assert!(answer.header("allow").split(',').any(|method| method.trim() == allowed), "{path}: {answer:?}");
+        assert!(
+            answer.header("allow").split(',').any(|method| method.trim() == allowed),
+            "{path}: {answer:?}"
+        );
     }
 }
 
@@ -104,7 +117,10 @@ async fn ids_in_paths_are_checked() {
     ];
     for id in orders {
         program.get(&format!("/orders/{id}")).await.breaks("id", "uuid");
-        program.command(&format!("/orders/{id}/confirm"), "k", &json!({})).await.breaks("id", "uuid");
+        program
+            .command(&format!("/orders/{id}/confirm"), "k", &json!({}))
+            .await
+            .breaks("id", "uuid");
     }
     for id in [
         "1",
@@ -118,34 +134,61 @@ async fn ids_in_paths_are_checked() {
         &long,
     ] {
         program.get(&format!("/stock/{id}")).await.breaks("isbn", "isbn");
-        program.command(&format!("/stock/{id}/receive"), "k", &json!({"quantity": 5})).await.breaks("isbn", "isbn");
+        program
+            .command(&format!("/stock/{id}/receive"), "k", &json!({"quantity": 5}))
+            .await
+            .breaks("isbn", "isbn");
     }
     for id in ["a%20b", "a%2Fb", "%25", "%C3%A9", &"c".repeat(65)] {
         program.get(&format!("/customers/{id}/orders")).await.breaks("id", "customer id");
     }
-    for stream in ["x", "-", "order-", "Order-1", "order-a%20b", "order-%C3%A9", "%2e%2e%2f", &format!("order-{long}")]
-    {
+    for stream in [
+        "x",
+        "-",
+        "order-",
+        "Order-1",
+        "order-a%20b",
+        "order-%C3%A9",
+        "%2e%2e%2f",
+        &format!("order-{long}"),
+    ] {
         program.get(&format!("/audit/streams/{stream}")).await.breaks("stream", "a stream");
         program.get(&format!("/audit/streams/{stream}/verify")).await.breaks("stream", "a stream");
     }
-    for path in
-        ["/orders/%FF", "/stock/%FF", "/customers/%FF/orders", "/audit/streams/%FF", "/audit/streams/%FF/verify"]
-    {
+    for path in [
+        "/orders/%FF",
+        "/stock/%FF",
+        "/customers/%FF/orders",
+        "/audit/streams/%FF",
+        "/audit/streams/%FF/verify",
+    ] {
         program.get(path).await.breaks("path", "must be UTF-8");
     }
     program.command("/orders/%FF/confirm", "k", &json!({})).await.breaks("path", "must be UTF-8");
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_its_id_in_upper_case() {
+    let program = Program::start().await;
     let upper = "6F0F7D6E-6B1C-4C6E-9A39-0F3B8F1C2D3E";
-    let placed = program.place("k", &order("c", &[line(1, 1, 5)])).await.to_uppercase().replace("/ORDERS/", "/orders/");
+    let placed = program
+        .place("k", &order("c", &[line(1, 1, 5)]))
+        .await
+        .to_uppercase()
+        .replace("/ORDERS/", "/orders/");
     assert_eq!(program.get(&format!("{placed}?at_least=1")).await.status, 200);
     program.get(&format!("/orders/{upper}")).await.is_problem(404, "not-found");
 }
 
 /// Sends raw bytes. Returns the response's first line, or nothing if the connection is closed.
 async fn raw(program: &Program, request: &str) -> String {
-    let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut connection =
+        TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer)).await.expect("no answer");
+    let read = tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer))
+        .await
+        .expect("no answer");
     read.unwrap();
     String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
 }
@@ -165,23 +208,33 @@ async fn malformed_requests_are_answered() {
         ("/orders/a b", "400"),
         ("/\u{1}", "400"),
     ] {
-        let first =
-            raw(&program, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
+        let first = raw(
+            &program,
+            &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+        )
+        .await;
         assert!(first.split(' ').nth(1).is_some_and(|found| found == status), "{target}: {first}");
     }
     let smuggled = "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
     assert!(raw(&program, smuggled).await.starts_with("HTTP/1.1 400"));
-    let endless = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(1_000_000));
+    let endless = format!(
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(1_000_000)
+    );
     assert!(raw_or_closed(&program, &endless).await);
     assert_eq!(program.get("/healthz").await.body, json!({"status": "ok"}));
 }
 
 /// Whether a head that is too long gets 431, or its connection is closed.
 async fn raw_or_closed(program: &Program, request: &str) -> bool {
-    let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut connection =
+        TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     let mut answer = Vec::new();
     let closed = connection.write_all(request.as_bytes()).await.is_err()
-        | tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer)).await.expect("no answer").is_err();
+        | tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer))
+            .await
+            .expect("no answer")
+            .is_err();
     closed || answer.starts_with(b"HTTP/1.1 431")
 }
 
@@ -191,9 +244,15 @@ async fn parameters_are_known_unique_and_checked() {
     let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = path.replace("/orders/", "order-");
     let count = "whole number from 1 to 500";
-    let (customer, events) = ("/customers/c/orders".to_owned(), format!("/audit/events?stream={stream}"));
+    let (customer, events) =
+        ("/customers/c/orders".to_owned(), format!("/audit/events?stream={stream}"));
     let history = format!("/audit/streams/{stream}");
-    let lists = [format!("{customer}?"), "/bestsellers?".to_owned(), format!("{history}?"), format!("{events}&")];
+    let lists = [
+        format!("{customer}?"),
+        "/bestsellers?".to_owned(),
+        format!("{history}?"),
+        format!("{events}&"),
+    ];
     for list in &lists {
         for wrong in ["0", "501", "abc", "-1", "1.0", "18446744073709551616", "+", "%FF"] {
             program.get(&format!("{list}limit={wrong}")).await.breaks("limit", count);
@@ -243,12 +302,16 @@ async fn a_cursor_of_another_list_is_rejected() {
     let program = Program::start().await;
     for customer in ["ann", "bob"] {
         for number in 0..3 {
-            program.place(&format!("{customer}-{number}"), &order(customer, &[line(1, 1, 5)])).await;
+            program
+                .place(&format!("{customer}-{number}"), &order(customer, &[line(1, 1, 5)]))
+                .await;
         }
     }
     let page = super::eventually("the orders are listed", || async {
         let page = program.get("/customers/ann/orders?limit=2").await.body;
-        Some(page).filter(|page| page["next_cursor"].is_string() && page["orders"].as_array().unwrap().len() == 2)
+        Some(page).filter(|page| {
+            page["next_cursor"].is_string() && page["orders"].as_array().unwrap().len() == 2
+        })
     });
     let cursor = page.await["next_cursor"].as_str().unwrap().to_owned();
     let answer = program.get(&format!("/customers/bob/orders?limit=2&cursor={cursor}")).await;

@@ -24,14 +24,18 @@ async fn until_books_are(program: &Program, query: &str, books: &[Value]) {
 #[tokio::test]
 async fn books_are_ranked_by_copies_without_cancelled_orders() {
     let program = Program::start().await;
-    let first = program.command("/orders", "k-1", &order("c", &[line(1, 2, 100), line(2, 5, 10)])).await;
+    let first =
+        program.command("/orders", "k-1", &order("c", &[line(1, 2, 100), line(2, 5, 10)])).await;
     let mut dollars = order("d", &[line(1, 4, 30), line(3, 1, 7)]);
     dollars["currency"] = json!("USD");
     let second = program.place("k-2", &dollars).await;
     let day = text(&first.body["events"][0]["recorded_at"])[..10].to_owned();
     let of_day = format!("?day={day}");
-    let all =
-        [book(1, 6, &json!({"EUR": 200, "USD": 120})), book(2, 5, &json!({"EUR": 50})), book(3, 1, &json!({"USD": 7}))];
+    let all = [
+        book(1, 6, &json!({"EUR": 200, "USD": 120})),
+        book(2, 5, &json!({"EUR": 50})),
+        book(3, 1, &json!({"USD": 7})),
+    ];
     until_books_are(&program, &of_day, &all).await;
     until_books_are(&program, &format!("{of_day}&limit=2"), &all[..2]).await;
     until_books_are(&program, "", &all).await;
@@ -40,7 +44,12 @@ async fn books_are_ranked_by_copies_without_cancelled_orders() {
     assert_eq!(empty, json!({"day": "2001-02-03", "books": []}));
 
     program.command(&format!("{second}/cancel"), "c", &json!({"reason": "r"})).await;
-    until_books_are(&program, &of_day, &[book(2, 5, &json!({"EUR": 50})), book(1, 2, &json!({"EUR": 200}))]).await;
+    until_books_are(
+        &program,
+        &of_day,
+        &[book(2, 5, &json!({"EUR": 50})), book(1, 2, &json!({"EUR": 200}))],
+    )
+    .await;
     let reject = format!("{}/reject", first.header("location"));
     program.command(&reject, "r", &json!({"reason": "r"})).await;
     until_books_are(&program, &of_day, &[]).await;

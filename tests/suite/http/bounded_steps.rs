@@ -67,7 +67,10 @@ async fn messages_that_stay_block_no_redrive() {
     let mut stay = BTreeSet::new();
     for more in [true, true, false] {
         let redriven = step(&api, "/projections/stock/redrive", json!({})).await;
-        assert_eq!((&redriven["sent"], &redriven["left"], &redriven["more"]), (&json!(0), &json!(12), &json!(more)));
+        assert_eq!(
+            (&redriven["sent"], &redriven["left"], &redriven["more"]),
+            (&json!(0), &json!(12), &json!(more))
+        );
         for stays in redriven["stays"].as_array().unwrap() {
             assert!(stay.insert(stays["message_id"].clone().to_string()), "{stays} comes twice");
         }
@@ -78,12 +81,16 @@ async fn messages_that_stay_block_no_redrive() {
 #[tokio::test]
 async fn a_resume_out_of_time_continues_with_its_cursor() {
     let idle = TestStack::start().await;
-    let streams: Vec<StreamId> = (0..STREAMS).map(|number| StreamId::new(format!("stock-{number}")).unwrap()).collect();
+    let streams: Vec<StreamId> =
+        (0..STREAMS).map(|number| StreamId::new(format!("stock-{number}")).unwrap()).collect();
     for stream in &streams {
-        append_each(&idle.store, stream.as_str(), &[("StockReceived", 1, r#"{"quantity":5}"#)]).await;
+        append_each(&idle.store, stream.as_str(), &[("StockReceived", 1, r#"{"quantity":5}"#)])
+            .await;
     }
     let api = hasty(&idle);
-    for (projection, state) in [(bookshop::stock(), "caught_up"), (bookshop::fulfilment(), "announced")] {
+    for (projection, state) in
+        [(bookshop::stock(), "caught_up"), (bookshop::fulfilment(), "announced")]
+    {
         for stream in &streams {
             idle.projector().park(&projection, 1, stream, Some(1), &Mended).await.unwrap();
         }

@@ -24,16 +24,19 @@ struct Clock {
 
 impl Clock {
     fn now(&self) -> DateTime<Utc> {
-        let ahead = self.ahead_ms.fetch_sub(self.back_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        let ahead =
+            self.ahead_ms.fetch_sub(self.back_ms.load(Ordering::Relaxed), Ordering::Relaxed);
         DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::milliseconds(ahead)
     }
 }
 
 fn api(idle: &TestStack) -> (Arc<Clock>, Router) {
-    let clock = Arc::new(Clock { ahead_ms: AtomicI64::new(60 * MINUTES), back_ms: AtomicI64::new(0) });
+    let clock =
+        Arc::new(Clock { ahead_ms: AtomicI64::new(60 * MINUTES), back_ms: AtomicI64::new(0) });
     let hands = clock.clone();
     let options = Options { clock: Arc::new(move || hands.now()), ..Options::default() };
-    let store = EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
+    let store =
+        EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
     let projector = idle.system().projector();
     let operations = idle.system().operations(projector.clone());
     (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
@@ -55,7 +58,10 @@ async fn generated_ids_are_accepted_after_the_clock_was_set_back() {
             assert_eq!(status, 200, "{path}, {ahead_ms} ms ahead: {body}");
         }
     }
-    assert_eq!(ask(&api, Method::GET, HISTORY, None, &one()).await.1["events"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        ask(&api, Method::GET, HISTORY, None, &one()).await.1["events"].as_array().unwrap().len(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -65,6 +71,9 @@ async fn a_clock_set_back_meanwhile_is_503() {
     clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);
     for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
         let (status, body) = ask(&api, method, path, None, &one()).await;
-        assert_eq!((status, body["type"].as_str().unwrap()), (503, "https://ledgerfold.dev/problems/unavailable"));
+        assert_eq!(
+            (status, body["type"].as_str().unwrap()),
+            (503, "https://ledgerfold.dev/problems/unavailable")
+        );
     }
 }

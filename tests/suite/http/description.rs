@@ -46,7 +46,8 @@ const CALLS: [&str; 34] = [
 /// The violations of a schema, with their paths. An unknown field is one, too.
 fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
-        let schema = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"));
+        let schema =
+            document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"));
         return broken(document, schema, value, place);
     }
     if let Some(any) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
@@ -61,15 +62,19 @@ fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<S
     }
     match value {
         Value::Object(fields) => {
-            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let missing =
-                required.filter(|name| !fields.contains_key(*name)).map(|name| format!("{place}.{name} is missing"));
+            let required =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let missing = required
+                .filter(|name| !fields.contains_key(*name))
+                .map(|name| format!("{place}.{name} is missing"));
             let open = schema["properties"].is_null();
             let parts = fields.iter().flat_map(|(name, value)| {
                 let place = format!("{place}.{name}");
                 match (&schema["properties"][name], &schema["additionalProperties"]) {
                     (Value::Null, Value::Null | Value::Bool(_)) if open => Vec::new(),
-                    (Value::Null, Value::Null | Value::Bool(_)) => vec![format!("{place} is not described")],
+                    (Value::Null, Value::Null | Value::Bool(_)) => {
+                        vec![format!("{place} is not described")]
+                    }
                     (Value::Null, schema) | (schema, _) => broken(document, schema, value, &place),
                 }
             });
@@ -78,7 +83,9 @@ fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<S
         Value::Array(items) => {
             let parts = items.iter().enumerate();
             parts
-                .flat_map(|(index, item)| broken(document, &schema["items"], item, &format!("{place}[{index}]")))
+                .flat_map(|(index, item)| {
+                    broken(document, &schema["items"], item, &format!("{place}[{index}]"))
+                })
                 .collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
@@ -89,7 +96,9 @@ fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<S
 fn all_of(document: &Value, all: &[Value], value: &Value, place: &str) -> Vec<String> {
     let mut merged = json!({"type": "object", "properties": {}, "required": []});
     for part in all {
-        let part = part["$ref"].as_str().map_or(part, |name| document.pointer(name.trim_start_matches('#')).unwrap());
+        let part = part["$ref"]
+            .as_str()
+            .map_or(part, |name| document.pointer(name.trim_start_matches('#')).unwrap());
         let required = part["required"].as_array().cloned().unwrap_or_default();
         merged["required"].as_array_mut().unwrap().extend(required);
         let properties = part["properties"].as_object().cloned().unwrap_or_default();
@@ -119,7 +128,9 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
 fn described(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths
-        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+        })
         .collect()
 }
 
@@ -129,14 +140,18 @@ pub(super) fn fits(document: &Value, call: &str, answer: &Response) {
     let (method, path) = call.split_once(' ').unwrap();
     let responses = &document["paths"][path][method]["responses"];
     let status = answer.status.to_string();
-    let response = responses.get(&status).unwrap_or_else(|| panic!("{call} does not describe {status}"));
+    let response =
+        responses.get(&status).unwrap_or_else(|| panic!("{call} does not describe {status}"));
     let response = match response["$ref"].as_str() {
-        Some(name) => document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}")),
+        Some(name) => {
+            document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"))
+        }
         None => response,
     };
     let media = answer.header("content-type");
-    let schema =
-        response["content"].get(media).unwrap_or_else(|| panic!("{call} does not describe {media}: {response}"));
+    let schema = response["content"]
+        .get(media)
+        .unwrap_or_else(|| panic!("{call} does not describe {media}: {response}"));
     assert_eq!(broken(document, &schema["schema"], &answer.body, call), [""; 0]);
 }
 
@@ -145,15 +160,21 @@ async fn every_call_is_described_and_every_described_call_exists() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await;
     assert_eq!((document.status, document.header("content-type")), (200, "application/json"));
-    assert!(super::text(&document.body["openapi"]).starts_with("3.1."), "{}", document.body["openapi"]);
+    assert!(
+        super::text(&document.body["openapi"]).starts_with("3.1."),
+        "{}",
+        document.body["openapi"]
+    );
     let described = described(&document.body);
     assert_eq!(described, CALLS.map(str::to_owned).into(), "described, and known to this test");
     for call in described {
         let (method, path) = call.split_once(' ').unwrap();
         let (id, isbn) = ("6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", isbn(7));
         let path = path.replace("{id}", id).replace("{isbn}", &isbn).replace("{stream}", "stock-1");
-        let path =
-            path.replace("{correlation}", "nobody").replace("{command_id}", "nobody").replace("{name}", "orders");
+        let path = path
+            .replace("{correlation}", "nobody")
+            .replace("{command_id}", "nobody")
+            .replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = sent(program.http.request(method, program.url(&path))).await;
         let nowhere = format!("there is no path {path}");
@@ -166,7 +187,8 @@ async fn every_call_is_described_and_every_described_call_exists() {
 async fn responses_match_their_description() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await.body;
-    let placed = program.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
+    let placed =
+        program.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
     fits(&document, "post /orders", &placed);
     let path = placed.header("location").to_owned();
     let stream = order_stream(&path);
@@ -189,19 +211,31 @@ async fn responses_match_their_description() {
         &program.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await,
     );
     fits(&document, "get /stock/{isbn}", &program.get(&format!("/stock/{book}?at_least=1")).await);
-    fits(&document, "get /audit/streams/{stream}", &program.get(&format!("/audit/streams/{stream}")).await);
+    fits(
+        &document,
+        "get /audit/streams/{stream}",
+        &program.get(&format!("/audit/streams/{stream}")).await,
+    );
     fits(
         &document,
         "get /audit/streams/{stream}/verify",
         &program.get(&format!("/audit/streams/{stream}/verify")).await,
     );
-    fits(&document, "get /audit/events", &program.get(&format!("/audit/events?stream={stream}&limit=1")).await);
+    fits(
+        &document,
+        "get /audit/events",
+        &program.get(&format!("/audit/events?stream={stream}&limit=1")).await,
+    );
     fits(
         &document,
         "get /audit/streams/{stream}/at",
         &program.get(&format!("/audit/streams/{stream}/at?version=1")).await,
     );
-    fits(&document, "get /audit/streams/{stream}/diff", &program.get(&format!("/audit/streams/{stream}/diff")).await);
+    fits(
+        &document,
+        "get /audit/streams/{stream}/diff",
+        &program.get(&format!("/audit/streams/{stream}/diff")).await,
+    );
     let traced = super::eventually("the order has a trace", || async {
         Some(program.get("/audit/trace/k").await).filter(|trace| trace.status == 200)
     });
@@ -224,24 +258,48 @@ async fn responses_match_their_description() {
 async fn requests_match_their_description() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await.body;
-    for body in ["OrderDetails", "OrderLine", "order.RejectOrder", "order.ConfirmOrder", "JobBody", "NothingMore"] {
-        assert_eq!(document["components"]["schemas"][body]["additionalProperties"], false, "{body}");
+    for body in [
+        "OrderDetails",
+        "OrderLine",
+        "order.RejectOrder",
+        "order.ConfirmOrder",
+        "JobBody",
+        "NothingMore",
+    ] {
+        assert_eq!(
+            document["components"]["schemas"][body]["additionalProperties"], false,
+            "{body}"
+        );
     }
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                assert!(parameter["schema"]["type"].is_string(), "{method} {path}: {parameter} may be null");
+                assert!(
+                    parameter["schema"]["type"].is_string(),
+                    "{method} {path}: {parameter} may be null"
+                );
             }
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.keys().all(|status| !status.ends_with("XX")), "{method} {path}: {responses:?}");
+            assert!(
+                responses.keys().all(|status| !status.ends_with("XX")),
+                "{method} {path}: {responses:?}"
+            );
             let takes_body = operation["requestBody"].is_object();
             assert_eq!(takes_body, responses.contains_key("415"), "{method} {path}");
             let is_optional = path == "/orders/{id}/confirm" || !takes_body;
-            assert_eq!(operation["requestBody"]["required"] == true, !is_optional, "{method} {path}");
+            assert_eq!(
+                operation["requestBody"]["required"] == true,
+                !is_optional,
+                "{method} {path}"
+            );
         }
     }
-    let declared: BTreeSet<&str> =
-        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let declared: BTreeSet<&str> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str().unwrap())
+        .collect();
     for group in ["orders", "stock", "reports", "commands", "audit", "projections", "operation"] {
         assert!(declared.contains(group), "{group} is not declared");
     }

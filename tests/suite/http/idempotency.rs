@@ -49,7 +49,10 @@ async fn a_replay_has_the_correlation_of_the_first_try() {
     };
     let (first, again) = (with("one").await, with("two").await);
     is_replay_of(&again, &first);
-    assert_eq!((again.header("x-correlation-id"), &again.body["correlation_id"]), ("one", &json!("one")));
+    assert_eq!(
+        (again.header("x-correlation-id"), &again.body["correlation_id"]),
+        ("one", &json!("one"))
+    );
 }
 
 #[tokio::test]
@@ -60,7 +63,11 @@ async fn the_same_body_written_in_another_way_is_a_retry() {
         "\n{{ \"lines\" : [ {{\"unit_price_minor\":5, \"quantity\":1, \"isbn\":\"{}\"}} ], \"currency\":\"EU\\u0052\", \"customer_id\":\"c\" }} ",
         isbn(1)
     );
-    let request = program.http.post(program.url("/orders")).header("Content-Type", "application/json").body(text);
+    let request = program
+        .http
+        .post(program.url("/orders"))
+        .header("Content-Type", "application/json")
+        .body(text);
     is_replay_of(&sent(request.header("Idempotency-Key", "k")).await, &first);
 }
 
@@ -71,12 +78,22 @@ async fn a_key_belongs_to_one_command_on_its_stream() {
     let path = program.place("k", &details).await;
     let other_body = order("c", &[line(1, 2, 5)]);
     program.command("/orders", "k", &other_body).await.is_problem(422, "idempotency-key-reused");
-    program.command(&format!("{path}/confirm"), "k", &json!({})).await.is_problem(422, "idempotency-key-reused");
+    program
+        .command(&format!("{path}/confirm"), "k", &json!({}))
+        .await
+        .is_problem(422, "idempotency-key-reused");
     let (cancel, reason) = (format!("{path}/cancel"), json!({"reason": "r"}));
     assert_eq!(program.command(&cancel, "c", &reason).await.status, 200);
-    program.command(&cancel, "c", &json!({"reason": "s"})).await.is_problem(422, "idempotency-key-reused");
-    program.command(&format!("{path}/reject"), "c", &reason).await.is_problem(422, "idempotency-key-reused");
-    let other_actor = program.post(&cancel, &reason).header("Idempotency-Key", "c").header("X-Actor", "eve");
+    program
+        .command(&cancel, "c", &json!({"reason": "s"}))
+        .await
+        .is_problem(422, "idempotency-key-reused");
+    program
+        .command(&format!("{path}/reject"), "c", &reason)
+        .await
+        .is_problem(422, "idempotency-key-reused");
+    let other_actor =
+        program.post(&cancel, &reason).header("Idempotency-Key", "c").header("X-Actor", "eve");
     sent(other_actor).await.is_problem(422, "idempotency-key-reused");
     assert_eq!(program.history(&order_stream(&path)).await, ["1 OrderPlaced", "2 OrderCancelled"]);
 }
@@ -85,7 +102,9 @@ async fn a_key_belongs_to_one_command_on_its_stream() {
 async fn a_key_may_be_used_again_for_another_stream() {
     let program = Program::start().await;
     for book in [1, 2, 3] {
-        let done = program.command(&format!("/stock/{}/receive", isbn(book)), "k", &json!({"quantity": 5})).await;
+        let done = program
+            .command(&format!("/stock/{}/receive", isbn(book)), "k", &json!({"quantity": 5}))
+            .await;
         assert_eq!((done.status, done.headers.contains_key("idempotency-replayed")), (200, false));
     }
 }
@@ -95,14 +114,21 @@ async fn one_key_of_two_actors_is_two_orders() {
     let program = Program::start().await;
     let mut paths = Vec::new();
     for actor in ["ann", "bob", "dev"] {
-        let request = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
+        let request =
+            program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
         let placed = sent(request.header("X-Actor", actor)).await;
-        assert_eq!((placed.status, placed.headers.contains_key("idempotency-replayed")), (201, false));
+        assert_eq!(
+            (placed.status, placed.headers.contains_key("idempotency-replayed")),
+            (201, false)
+        );
         paths.push(placed.header("location").to_owned());
     }
     assert!(paths[0] != paths[1] && paths[1] != paths[2] && paths[0] != paths[2], "{paths:?}");
     let unnamed = program.command("/orders", "k", &order("c", &[line(1, 1, 5)])).await;
-    assert_eq!((unnamed.header("location"), unnamed.header("idempotency-replayed")), (&*paths[2], "true"));
+    assert_eq!(
+        (unnamed.header("location"), unnamed.header("idempotency-replayed")),
+        (&*paths[2], "true")
+    );
 }
 
 #[tokio::test]
@@ -110,12 +136,16 @@ async fn sixty_four_tries_at_once_are_one_order() {
     let program = Program::start().await;
     let details = order("c", &[line(1, 1, 5)]);
     let tries = join_all((0..64).map(|_| program.command("/orders", "k", &details))).await;
-    let first = tries.iter().filter(|answer| !answer.headers.contains_key("idempotency-replayed")).count();
+    let first =
+        tries.iter().filter(|answer| !answer.headers.contains_key("idempotency-replayed")).count();
     assert_eq!(first, 1);
     for answer in &tries {
         assert_eq!((answer.status, &answer.body), (201, &tries[0].body));
     }
-    assert_eq!(program.history(&order_stream(tries[0].header("location"))).await, ["1 OrderPlaced"]);
+    assert_eq!(
+        program.history(&order_stream(tries[0].header("location"))).await,
+        ["1 OrderPlaced"]
+    );
 }
 
 #[tokio::test]
@@ -127,7 +157,8 @@ async fn sixty_four_commands_to_one_book_at_once_count_once_each() {
         async move {
             // Under contention the response may be 503. Then retry with the same key.
             super::eventually("the command is taken", || async {
-                let answer = program.command(path, &format!("k-{key}"), &json!({"quantity": 1})).await;
+                let answer =
+                    program.command(path, &format!("k-{key}"), &json!({"quantity": 1})).await;
                 assert!(answer.status == 200 || answer.header("retry-after") == "1", "{answer:?}");
                 Some(answer).filter(|answer| answer.status == 200)
             })
@@ -145,7 +176,9 @@ async fn a_key_is_up_to_128_visible_ascii_characters_given_once() {
     let (path, body) = (format!("/stock/{}/receive", isbn(7)), json!({"quantity": 1}));
     let rule = "must be 1 to 128 visible ASCII characters";
     let long = "k".repeat(129);
-    for wrong in [&b""[..], long.as_bytes(), b"two words", b"tab\tbed", "schlüssel".as_bytes(), b"\xff"] {
+    for wrong in
+        [&b""[..], long.as_bytes(), b"two words", b"tab\tbed", "schlüssel".as_bytes(), b"\xff"]
+    {
         for header in ["Idempotency-Key", "X-Actor", "X-Correlation-Id"] {
             sent(program.post(&path, &body).header(header, wrong)).await.breaks(header, rule);
         }
@@ -168,7 +201,10 @@ async fn callers_cannot_use_ids_and_names_of_the_system() {
     let (path, body) = (format!("/stock/{}/receive", isbn(7)), json!({"quantity": 1}));
     for key in ["~", "~k", "~process:0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10"] {
         program.command(&path, key, &body).await.breaks("Idempotency-Key", "must not begin with ~");
-        let later = program.post(&path, &body).header("Idempotency-Key", key).header("Prefer", "respond-async");
+        let later = program
+            .post(&path, &body)
+            .header("Idempotency-Key", key)
+            .header("Prefer", "respond-async");
         sent(later).await.breaks("Idempotency-Key", "must not begin with ~");
         program
             .command("/orders", key, &order("c", &[line(1, 1, 5)]))
@@ -191,7 +227,10 @@ async fn another_body_under_the_same_key_is_another_command() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let first = program.command(&path, "k", &json!({"quantity": 1})).await;
-    program.command(&path, "k", &json!({"quantity": 2})).await.is_problem(422, "idempotency-key-reused");
+    program
+        .command(&path, "k", &json!({"quantity": 2}))
+        .await
+        .is_problem(422, "idempotency-key-reused");
     is_replay_of(&program.command(&path, "k", &json!({"quantity": 1})).await, &first);
 }
 
@@ -219,7 +258,8 @@ async fn a_key_from_the_future_is_rejected() {
     for seconds in [400, 86_400, 10_000_000_000] {
         let answer = program.command(&path, &made_in(seconds), &body).await;
         answer.breaks("Idempotency-Key", "must not be more than 300 s in the future");
-        let order = program.command("/orders", &made_in(seconds), &order("c", &[line(1, 1, 5)])).await;
+        let order =
+            program.command("/orders", &made_in(seconds), &order("c", &[line(1, 1, 5)])).await;
         order.breaks("Idempotency-Key", "must not be more than 300 s in the future");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);

@@ -30,17 +30,20 @@ fn orders(page: &Value) -> &[Value] {
 async fn pages_lose_and_repeat_nothing_while_new_orders_arrive() {
     let program = Program::start().await;
     let placed = place_and_list(&program, 120).await;
-    let (mut seen, mut times, mut cursor, mut sizes) = (Vec::new(), Vec::new(), None::<String>, Vec::new());
+    let (mut seen, mut times, mut cursor, mut sizes) =
+        (Vec::new(), Vec::new(), None::<String>, Vec::new());
     loop {
         let from = cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
         let page = program.get(&format!("/customers/c/orders?limit=50{from}")).await.body;
         sizes.push(orders(&page).len());
         seen.extend(orders(&page).iter().map(|order| text(&order["order_id"]).to_owned()));
         times.extend(orders(&page).iter().map(|order| text(&order["placed_at"]).to_owned()));
-        let new = program.place(&format!("new-{}", seen.len()), &order("c", &[line(1, 1, 5)])).await;
+        let new =
+            program.place(&format!("new-{}", seen.len()), &order("c", &[line(1, 1, 5)])).await;
         eventually("the new order is listed", || async {
             let newest = program.get("/customers/c/orders?limit=1").await.body;
-            Some(()).filter(|()| text(&orders(&newest)[0]["order_id"]) == new.replace("/orders/", ""))
+            Some(())
+                .filter(|()| text(&orders(&newest)[0]["order_id"]) == new.replace("/orders/", ""))
         })
         .await;
         cursor = page["next_cursor"].as_str().map(str::to_owned);
@@ -69,18 +72,26 @@ async fn orders_are_filtered_by_status_and_paged() {
     let placed = place_and_list(&program, 30).await;
     let confirmed: BTreeSet<String> = placed.iter().step_by(3).cloned().collect();
     for order_id in &confirmed {
-        assert_eq!(program.command(&format!("/orders/{order_id}/confirm"), "c", &json!({})).await.status, 200);
+        assert_eq!(
+            program.command(&format!("/orders/{order_id}/confirm"), "c", &json!({})).await.status,
+            200
+        );
     }
-    for (status, wanted) in
-        [("confirmed", confirmed.clone()), ("placed", &placed - &confirmed), ("shipped", BTreeSet::new())]
-    {
+    for (status, wanted) in [
+        ("confirmed", confirmed.clone()),
+        ("placed", &placed - &confirmed),
+        ("shipped", BTreeSet::new()),
+    ] {
         let found = eventually("the orders of the status are listed", || async {
             let found = pages_of(&program, status).await;
             Some(found).filter(|found| found.len() == wanted.len())
         });
         let found = found.await;
         assert!(found.iter().all(|order| order["status"] == status));
-        assert_eq!(found.iter().map(|order| text(&order["order_id"]).to_owned()).collect::<BTreeSet<_>>(), wanted);
+        assert_eq!(
+            found.iter().map(|order| text(&order["order_id"]).to_owned()).collect::<BTreeSet<_>>(),
+            wanted
+        );
     }
 }
 
@@ -88,7 +99,10 @@ async fn orders_are_filtered_by_status_and_paged() {
 async fn pages_of(program: &Program, status: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = program.get(&format!("/customers/c/orders?limit=4&status={status}&cursor={cursor}")).await.body;
+        let page = program
+            .get(&format!("/customers/c/orders?limit=4&status={status}&cursor={cursor}"))
+            .await
+            .body;
         assert!(orders(&page).len() <= 4, "{page}");
         found.extend(orders(&page).iter().cloned());
         match page["next_cursor"].as_str() {

@@ -11,25 +11,37 @@ async fn the_response_to_an_order_has_every_field() {
     let program = Program::start().await;
     let details = order("c-17", &[line(1, 2, 1999), line(2, 1, 0)]);
     let request = program.post("/orders", &details).header("Idempotency-Key", "k-1");
-    let request = request.header("X-Correlation-Id", "process-7").header("traceparent", TRACE).header("X-Actor", "ann");
+    let request = request
+        .header("X-Correlation-Id", "process-7")
+        .header("traceparent", TRACE)
+        .header("X-Actor", "ann");
     let before = Utc::now_ms();
     let placed = sent(request).await;
     let path = placed.header("location");
     assert_eq!((placed.status, placed.header("etag")), (201, "\"1\""));
     assert_eq!(placed.header("content-type"), "application/json");
-    assert_eq!((placed.header("idempotency-key"), placed.header("x-correlation-id")), ("k-1", "process-7"));
+    assert_eq!(
+        (placed.header("idempotency-key"), placed.header("x-correlation-id")),
+        ("k-1", "process-7")
+    );
     assert_eq!(placed.header("traceparent"), TRACE);
     assert!(!placed.headers.contains_key("idempotency-replayed"));
     let recorded_at = text(&placed.body["events"][0]["recorded_at"]).to_owned();
-    let event = json!({"version": 1, "type": "OrderPlaced", "recorded_at": recorded_at, "data": details});
+    let event =
+        json!({"version": 1, "type": "OrderPlaced", "recorded_at": recorded_at, "data": details});
     let whole = json!({"stream": order_stream(path), "version": 1, "command_id": "k-1",
         "correlation_id": "process-7", "events": [event]});
     assert_eq!(placed.body, whole);
     let recorded_at = DateTime::parse_from_rfc3339(&recorded_at).unwrap().timestamp_millis();
     assert!((before..=Utc::now_ms()).contains(&recorded_at), "{recorded_at}");
 
-    let audited = program.get(&format!("/audit/streams/{}", order_stream(path))).await.body["events"][0].clone();
-    assert_eq!((&audited["actor"], &audited["correlation_id"]), (&json!("ann"), &json!("process-7")));
+    let audited =
+        program.get(&format!("/audit/streams/{}", order_stream(path))).await.body["events"][0]
+            .clone();
+    assert_eq!(
+        (&audited["actor"], &audited["correlation_id"]),
+        (&json!("ann"), &json!("process-7"))
+    );
 }
 
 /// The clock of this machine, which the program uses, in milliseconds as it records them.
@@ -46,11 +58,15 @@ impl Milliseconds for Utc {
 #[tokio::test]
 async fn a_command_without_key_gets_one() {
     let program = Program::start().await;
-    let [first, second] = [0, 1].map(|_| sent(program.post("/orders", &order("c", &[line(1, 1, 5)]))));
+    let [first, second] =
+        [0, 1].map(|_| sent(program.post("/orders", &order("c", &[line(1, 1, 5)]))));
     let (first, second) = (first.await, second.await);
     let key = first.header("idempotency-key");
     assert_eq!(uuid::Uuid::parse_str(key).unwrap().get_version_num(), 7);
-    assert_eq!((first.header("x-correlation-id"), first.body["command_id"].as_str()), (key, Some(key)));
+    assert_eq!(
+        (first.header("x-correlation-id"), first.body["command_id"].as_str()),
+        (key, Some(key))
+    );
     assert_ne!(trace_id(&first), trace_id(&second), "each begins a trace");
     assert_ne!(first.header("location"), second.header("location"));
     let again = program.command("/orders", key, &order("c", &[line(1, 1, 5)])).await;
@@ -72,18 +88,34 @@ async fn a_malformed_traceparent_is_ignored_as_the_standard_says() {
 #[track_caller]
 fn trace_id(answer: &Response) -> String {
     let parts: Vec<&str> = answer.header("traceparent").split('-').collect();
-    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{parts:?}");
+    assert_eq!(
+        parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+        [2, 32, 16, 2],
+        "{parts:?}"
+    );
     parts[1].to_owned()
 }
 
 #[tokio::test]
 async fn each_step_of_an_order_is_an_event() {
     let program = Program::start().await;
-    let steps =
-        [("confirm", json!({}), "OrderConfirmed"), ("ship", json!({"tracking_code": "1Z-999"}), "OrderShipped")];
+    let steps = [
+        ("confirm", json!({}), "OrderConfirmed"),
+        ("ship", json!({"tracking_code": "1Z-999"}), "OrderShipped"),
+    ];
     follow(&program, "shipped", &steps).await;
-    follow(&program, "rejected", &[("reject", json!({"reason": "Verlag schließt 📚"}), "OrderRejected")]).await;
-    follow(&program, "cancelled", &[("cancel", json!({"reason": "changed my mind"}), "OrderCancelled")]).await;
+    follow(
+        &program,
+        "rejected",
+        &[("reject", json!({"reason": "Verlag schließt 📚"}), "OrderRejected")],
+    )
+    .await;
+    follow(
+        &program,
+        "cancelled",
+        &[("cancel", json!({"reason": "changed my mind"}), "OrderCancelled")],
+    )
+    .await;
 }
 
 /// Places an order and sends the commands. Each records the next event; with another key it is a
@@ -91,15 +123,30 @@ async fn each_step_of_an_order_is_an_event() {
 async fn follow(program: &Program, status: &str, steps: &[(&str, Value, &str)]) {
     let path = program.place(status, &order("c", &[line(1, 1, 5)])).await;
     for (version, (command, body, event)) in (2..).zip(steps) {
-        let done = program.command(&format!("{path}/{command}"), &format!("{command}-1"), body).await;
-        assert_eq!((done.status, done.header("etag")), (200, &*format!("\"{version}\"")), "{done:?}");
+        let done =
+            program.command(&format!("{path}/{command}"), &format!("{command}-1"), body).await;
+        assert_eq!(
+            (done.status, done.header("etag")),
+            (200, &*format!("\"{version}\"")),
+            "{done:?}"
+        );
         assert_eq!(done.body["stream"], order_stream(&path));
-        assert_eq!((&done.body["version"], &done.body["events"][0]["version"]), (&json!(version), &json!(version)));
-        assert_eq!((&done.body["events"][0]["type"], &done.body["events"][0]["data"]), (&json!(event), body));
+        assert_eq!(
+            (&done.body["version"], &done.body["events"][0]["version"]),
+            (&json!(version), &json!(version))
+        );
+        assert_eq!(
+            (&done.body["events"][0]["type"], &done.body["events"][0]["data"]),
+            (&json!(event), body)
+        );
         assert_eq!(done.body["events"].as_array().unwrap().len(), 1);
-        let nothing = program.command(&format!("{path}/{command}"), &format!("{command}-2"), body).await;
+        let nothing =
+            program.command(&format!("{path}/{command}"), &format!("{command}-2"), body).await;
         assert_eq!((nothing.status, &nothing.body["events"]), (200, &json!([])), "{nothing:?}");
-        assert_eq!((nothing.header("etag"), &nothing.body["version"]), (done.header("etag"), &json!(version)));
+        assert_eq!(
+            (nothing.header("etag"), &nothing.body["version"]),
+            (done.header("etag"), &json!(version))
+        );
     }
     let order = program.get(&format!("{path}?at_least={}", steps.len() + 1)).await;
     assert_eq!(order.body["status"], status);
@@ -141,17 +188,42 @@ async fn an_impossible_step_of_an_order_is_refused_with_its_reason() {
     let (ship, other) = (json!({"tracking_code": "T1"}), json!({"tracking_code": "T2"}));
     let cases: [Refusal<'_>; 9] = [
         (&[], "ship", &ship, "the order is placed: only a confirmed order can be shipped"),
-        (&[("reject", &reason)], "confirm", &confirm, "the order is rejected: only a placed order can be confirmed"),
-        (&[("cancel", &reason)], "confirm", &confirm, "the order is cancelled: only a placed order can be confirmed"),
-        (&[("confirm", &confirm)], "reject", &reason, "the order is confirmed: only a placed order can be rejected"),
-        (&[("cancel", &reason)], "reject", &reason, "the order is cancelled: only a placed order can be rejected"),
+        (
+            &[("reject", &reason)],
+            "confirm",
+            &confirm,
+            "the order is rejected: only a placed order can be confirmed",
+        ),
+        (
+            &[("cancel", &reason)],
+            "confirm",
+            &confirm,
+            "the order is cancelled: only a placed order can be confirmed",
+        ),
+        (
+            &[("confirm", &confirm)],
+            "reject",
+            &reason,
+            "the order is confirmed: only a placed order can be rejected",
+        ),
+        (
+            &[("cancel", &reason)],
+            "reject",
+            &reason,
+            "the order is cancelled: only a placed order can be rejected",
+        ),
         (
             &[("reject", &reason)],
             "cancel",
             &reason,
             "the order is rejected: only a placed or confirmed order can be cancelled",
         ),
-        (&[("cancel", &reason)], "ship", &ship, "the order is cancelled: only a confirmed order can be shipped"),
+        (
+            &[("cancel", &reason)],
+            "ship",
+            &ship,
+            "the order is cancelled: only a confirmed order can be shipped",
+        ),
         (
             &[("confirm", &confirm), ("ship", &ship)],
             "cancel",
@@ -166,7 +238,9 @@ async fn an_impossible_step_of_an_order_is_refused_with_its_reason() {
         ),
     ];
     for (number, (steps, command, body, reason)) in cases.into_iter().enumerate() {
-        let path = program.place(&format!("order {number}").replace(' ', "-"), &order("c", &[line(1, 1, 5)])).await;
+        let path = program
+            .place(&format!("order {number}").replace(' ', "-"), &order("c", &[line(1, 1, 5)]))
+            .await;
         for (step, body) in steps {
             assert_eq!(program.command(&format!("{path}/{step}"), step, body).await.status, 200);
         }
@@ -186,7 +260,10 @@ async fn commands_to_an_unknown_order_are_refused() {
         ("cancel", reason),
         ("ship", json!({"tracking_code": "T"})),
     ] {
-        program.command(&format!("/orders/{id}/{command}"), "k", &body).await.is_refused("no such order");
+        program
+            .command(&format!("/orders/{id}/{command}"), "k", &body)
+            .await
+            .is_refused("no such order");
     }
     program.get(&format!("/orders/{id}")).await.is_problem(404, "not-found");
     program.get(&format!("/audit/streams/order-{id}")).await.is_problem(404, "not-found");
@@ -201,5 +278,8 @@ async fn a_refused_command_is_decided_again_when_it_is_sent_again() {
     program.command(&ship, "s", &code).await.is_problem(422, "refused");
     program.command(&format!("{path}/confirm"), "c", &json!({})).await;
     let shipped = program.command(&ship, "s", &code).await;
-    assert_eq!((shipped.status, shipped.headers.contains_key("idempotency-replayed")), (200, false));
+    assert_eq!(
+        (shipped.status, shipped.headers.contains_key("idempotency-replayed")),
+        (200, false)
+    );
 }

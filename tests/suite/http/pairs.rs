@@ -24,7 +24,11 @@ struct HandOver {
     tracking_code: TrackingCode,
 }
 
-fn hand_over(order: &Order, stock: &Stock, asked: &HandOver) -> DecidedForPair<OrderEvent, StockEvent, String> {
+fn hand_over(
+    order: &Order,
+    stock: &Stock,
+    asked: &HandOver,
+) -> DecidedForPair<OrderEvent, StockEvent, String> {
     let ship = OrderCommand::ShipOrder { tracking_code: asked.tracking_code.clone() };
     let shipped = order::decide(order, &ship).map_err(|refusal| refusal.to_string())?;
     let order_id = OrderId::try_from(asked.order.clone()).map_err(|error| error.to_string())?;
@@ -36,7 +40,14 @@ fn hand_over(order: &Order, stock: &Stock, asked: &HandOver) -> DecidedForPair<O
 fn api(idle: &TestStack) -> Router {
     let example = r#"{"order": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "isbn": "9780306406157", "quantity": 1, "tracking_code": "T"}"#;
     let keys = |asked: &HandOver| (asked.order.clone(), asked.isbn.clone());
-    let pair = Across::pair("HandOver", (&ORDER, &STOCK), keys, hand_over, |_: &String| "cannot-hand-over", example);
+    let pair = Across::pair(
+        "HandOver",
+        (&ORDER, &STOCK),
+        keys,
+        hand_over,
+        |_: &String| "cannot-hand-over",
+        example,
+    );
     in_process::api(idle, bookshop::app().across(pair).routes([across("/parcels", "HandOver")]))
 }
 
@@ -65,11 +76,22 @@ async fn a_pair_of_aggregates_decides_together_or_not_at_all() {
     let (status, done) = post(&api, "/parcels", "q", &parcel).await;
     let of = |answer: &Value| -> Vec<(String, Value)> {
         let parts = answer["streams"].as_array().unwrap().iter();
-        parts.map(|part| (part["stream"].as_str().unwrap().to_owned(), part["events"][0]["type"].clone())).collect()
+        parts
+            .map(|part| {
+                (part["stream"].as_str().unwrap().to_owned(), part["events"][0]["type"].clone())
+            })
+            .collect()
     };
-    let both = [(format!("order-{id}"), json!("OrderShipped")), (format!("stock-{BOOK}"), json!("StockCommitted"))];
+    let both = [
+        (format!("order-{id}"), json!("OrderShipped")),
+        (format!("stock-{BOOK}"), json!("StockCommitted")),
+    ];
     assert_eq!((status, of(&done)), (200, both.to_vec()), "{done}");
     assert_eq!(post(&api, "/parcels", "q", &parcel).await.1, done, "sent again");
     let (status, again) = post(&api, "/parcels", "another", &parcel).await;
-    assert_eq!((status, &again["reason"]), (422, &json!(format!("nothing is reserved for order {id}"))), "{again}");
+    assert_eq!(
+        (status, &again["reason"]),
+        (422, &json!(format!("nothing is reserved for order {id}"))),
+        "{again}"
+    );
 }

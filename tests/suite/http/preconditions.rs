@@ -37,7 +37,8 @@ async fn a_retry_with_its_old_if_match_is_answered_as_the_first_time() {
 async fn an_order_can_be_expected_to_be_new_or_at_its_version() {
     let program = Program::start().await;
     let place = |version: &'static str| {
-        let request = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
+        let request =
+            program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
         sent(request.header("If-Match", version))
     };
     let mismatch = place("\"1\"").await;
@@ -49,7 +50,10 @@ async fn an_order_can_be_expected_to_be_new_or_at_its_version() {
     let confirm = program.post(&format!("{path}/confirm"), &json!({})).header("If-Match", "\"2\"");
     let mismatch = sent(confirm).await;
     mismatch.is_problem(412, "version-mismatch");
-    assert_eq!((&mismatch.body["version"], program.history(&order_stream(path)).await.len()), (&json!(1), 1));
+    assert_eq!(
+        (&mismatch.body["version"], program.history(&order_stream(path)).await.len()),
+        (&json!(1), 1)
+    );
 }
 
 #[tokio::test]
@@ -69,7 +73,9 @@ async fn an_if_match_is_one_version_in_quotes() {
         "\"1.0\"",
         "\"18446744073709551616\"",
     ] {
-        receive_if_match(&program, "k", wrong).await.breaks("If-Match", "must be a version in quotes");
+        receive_if_match(&program, "k", wrong)
+            .await
+            .breaks("If-Match", "must be a version in quotes");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
 }
@@ -77,7 +83,9 @@ async fn an_if_match_is_one_version_in_quotes() {
 #[tokio::test]
 async fn a_read_right_after_its_command_includes_it() {
     let program = Program::start().await;
-    for (book, version) in (0..full_or(10, 2)).flat_map(|book| (1..=20).map(move |version| (book, version))) {
+    for (book, version) in
+        (0..full_or(10, 2)).flat_map(|book| (1..=20).map(move |version| (book, version)))
+    {
         let path = format!("/stock/{}", isbn(book));
         let done = sent(program.post(&format!("{path}/receive"), &json!({"quantity": 2}))).await;
         assert_eq!(done.body["version"], version);

@@ -26,7 +26,8 @@ impl Program {
         assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
         let blocks = text(&answer.body).split("\n\n").filter(|block| block.starts_with("event: "));
         let event = |block: &str| {
-            let (name, data) = block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            let (name, data) =
+                block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
             (name.to_owned(), serde_json::from_str(data).unwrap())
         };
         blocks.map(event).collect()
@@ -50,15 +51,25 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     fits(&document, "post /projections/{name}/rebuild", &begun);
     let built = program.idle("orders").await;
     assert_eq!(built["other"], json!({"number": 2, "state": "complete"}));
-    assert_eq!((&built["report"]["complete"], &built["report"]["last_pass"]["streams"]), (&json!(true), &json!(1)));
-    let steps =
-        [("switch", json!({}), 2), ("rollback", json!({}), 1), ("switch", json!({"accept_incomplete": true}), 2)];
+    assert_eq!(
+        (&built["report"]["complete"], &built["report"]["last_pass"]["streams"]),
+        (&json!(true), &json!(1))
+    );
+    let steps = [
+        ("switch", json!({}), 2),
+        ("rollback", json!({}), 1),
+        ("switch", json!({"accept_incomplete": true}), 2),
+    ];
     for (step, body, active) in steps {
         let answer = program.step(&format!("/projections/orders/{step}"), &body).await;
         assert_eq!((answer.status, &answer.body["active"]), (202, &json!(active)), "{answer:?}");
         fits(&document, &format!("post /projections/{{name}}/{step}"), &answer);
         assert_eq!(program.idle("orders").await["report"]["kind"], json!("reconcile"));
-        assert_eq!(program.get(&path).await.body["version"], json!(1), "readers see generation {active}");
+        assert_eq!(
+            program.get(&path).await.body["version"],
+            json!(1),
+            "readers see generation {active}"
+        );
     }
     let dropped = program.step("/projections/orders/drop", &json!({"generation": 1})).await;
     assert_eq!((dropped.status, &dropped.body["other"]["state"]), (202, &json!("removing")));
@@ -74,7 +85,12 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     program.idle("orders").await;
     let all = program.get("/projections").await;
     fits(&document, "get /projections", &all);
-    let names: Vec<&str> = all.body["projections"].as_array().unwrap().iter().map(|view| text(&view["name"])).collect();
+    let names: Vec<&str> = all.body["projections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|view| text(&view["name"]))
+        .collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
     let one = program.get("/projections/orders").await;
     fits(&document, "get /projections/{name}", &one);
@@ -91,16 +107,26 @@ async fn a_step_that_does_not_fit_the_state_is_a_conflict() {
         ("orders/rollback", json!({}), "there is no previous generation to roll back to"),
         ("orders/drop", json!({}), "there is no generation but the active one: rebuild first"),
         ("orders/drop", json!({"generation": 1}), "generation 1 is the active one: readers see it"),
-        ("fulfilment/rebuild", json!({}), "fulfilment is a process, not a read model: its effects are not repeated"),
+        (
+            "fulfilment/rebuild",
+            json!({}),
+            "fulfilment is a process, not a read model: its effects are not repeated",
+        ),
     ] {
         let refused = program.step(&format!("/projections/{step}"), &body).await;
         refused.is_problem(409, "not-now");
         assert_eq!(refused.body["detail"], detail, "{step}");
     }
     let resumed = program.step("/projections/orders/resume", &json!({})).await;
-    assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": [], "next_cursor": null})));
+    assert_eq!(
+        (resumed.status, resumed.body),
+        (200, json!({"job": null, "streams": [], "next_cursor": null}))
+    );
     let without_body = super::sent(
-        program.http.post(program.url("/projections/orders/resume")).header("Content-Type", "application/json"),
+        program
+            .http
+            .post(program.url("/projections/orders/resume"))
+            .header("Content-Type", "application/json"),
     )
     .await;
     assert_eq!(
@@ -108,21 +134,30 @@ async fn a_step_that_does_not_fit_the_state_is_a_conflict() {
         (200, json!({"job": null, "streams": [], "next_cursor": null}))
     );
     let redriven = program.step("/projections/orders/redrive", &json!({})).await;
-    assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0, "more": false})));
+    assert_eq!(
+        (redriven.status, redriven.body),
+        (200, json!({"sent": 0, "stays": [], "left": 0, "more": false}))
+    );
 }
 
 #[tokio::test]
 async fn an_invalid_step_starts_nothing() {
     let program = Program::start().await;
     let before = program.get("/projections/orders").await.body;
-    for path in ["/projections/orderz", "/projections/orderz/parked", "/projections/orderz/progress"] {
+    for path in
+        ["/projections/orderz", "/projections/orderz/parked", "/projections/orderz/progress"]
+    {
         let unknown = program.get(path).await;
         unknown.is_problem(404, "not-found");
-        assert!(text(&unknown.body["detail"]).ends_with("known: orders, stock, bestsellers, audit, fulfilment"));
+        assert!(
+            text(&unknown.body["detail"])
+                .ends_with("known: orders, stock, bestsellers, audit, fulfilment")
+        );
     }
     program.step("/projections/orderz/rebuild", &json!({})).await.is_problem(404, "not-found");
     for segments in [json!(0), json!(65), json!(1.5), json!(-1), json!(4_294_967_297_u64)] {
-        let wrong = program.step("/projections/orders/rebuild", &json!({ "segments": segments })).await;
+        let wrong =
+            program.step("/projections/orders/rebuild", &json!({ "segments": segments })).await;
         wrong.breaks("segments", "must be a whole number from 1 to 64");
     }
     program
@@ -138,11 +173,16 @@ async fn an_invalid_step_starts_nothing() {
         .await
         .breaks("generation", "must be a whole number");
     program.get("/projections/orders/parked?limit=501").await.breaks("limit", "from 1 to 500");
-    program.get("/projections/orders/parked?cursor=me").await.breaks("cursor", "gave as next_cursor");
+    program
+        .get("/projections/orders/parked?cursor=me")
+        .await
+        .breaks("cursor", "gave as next_cursor");
     program.get("/projections/orders?verbose=1").await.breaks("verbose", "is unknown");
     program.get("/projections?verbose=1").await.breaks("verbose", "is unknown");
-    let of_another_type =
-        program.http.post(program.url("/projections/orders/rebuild")).header("Content-Type", "text/plain");
+    let of_another_type = program
+        .http
+        .post(program.url("/projections/orders/rebuild"))
+        .header("Content-Type", "text/plain");
     super::sent(of_another_type).await.is_problem(415, "unsupported-media-type");
     let of_no_type = program.http.post(program.url("/projections/orders/rebuild")).body("{}");
     super::sent(of_no_type).await.is_problem(415, "unsupported-media-type");
@@ -192,7 +232,10 @@ async fn a_step_without_a_body_has_the_defaults() {
     let document = program.get("/openapi.json").await.body;
     let segments = &document["components"]["schemas"]["JobBody"]["properties"]["segments"];
     assert_eq!(segments["type"], "integer", "null is refused, and described so");
-    program.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
+    program
+        .step("/projections/stock/rebuild", &json!({"segments": null}))
+        .await
+        .breaks("segments", "not null");
     assert_eq!(document["components"]["schemas"]["JobBody"]["required"], Value::Null);
     let body = &document["paths"]["/projections/{name}/switch"]["post"]["requestBody"];
     assert_eq!(body["required"], json!(true), "without a body its type is not said");
@@ -202,12 +245,18 @@ async fn a_step_without_a_body_has_the_defaults() {
 async fn progress_ends_with_the_report() {
     let program = Program::start().await;
     place(&program, 20).await;
-    assert_eq!(program.step("/projections/orders/rebuild", &json!({"segments": 64})).await.status, 202);
+    assert_eq!(
+        program.step("/projections/orders/rebuild", &json!({"segments": 64})).await.status,
+        202
+    );
     let events = program.progress("orders").await;
     let (last, told) = events.split_last().unwrap();
     assert!(told.len() > 1 && told.iter().all(|(name, _)| name == "progress"), "{events:?}");
     let during = &told[0].1["job"];
-    assert_eq!((&during["kind"], &during["segments"], &during["number"]), (&json!("rebuild"), &json!(64), &json!(1)));
+    assert_eq!(
+        (&during["kind"], &during["segments"], &during["number"]),
+        (&json!("rebuild"), &json!(64), &json!(1))
+    );
     let after = &told.last().unwrap().1;
     assert_eq!((&after["job"], &after["other"]["state"]), (&Value::Null, &json!("complete")));
     assert_eq!((last.0.as_str(), &last.1), ("done", &after["report"]));
@@ -217,7 +266,10 @@ async fn progress_ends_with_the_report() {
     );
     // Without a job it ends at once.
     let again = program.progress("orders").await;
-    assert_eq!(again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["progress", "done"]);
+    assert_eq!(
+        again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["progress", "done"]
+    );
     let never = program.progress("bestsellers").await;
     assert_eq!(never[1], ("done".to_owned(), Value::Null));
 }
@@ -227,7 +279,10 @@ async fn progress_ends_with_its_job_although_another_has_begun() {
     let program = Program::start().await;
     place(&program, 5).await;
     let begin = async || {
-        assert_eq!(program.step("/projections/orders/reconcile", &json!({"segments": 64})).await.status, 202);
+        assert_eq!(
+            program.step("/projections/orders/reconcile", &json!({"segments": 64})).await.status,
+            202
+        );
         let paused = program.step("/projections/orders/pause", &json!({})).await;
         assert_eq!(paused.status, 200, "{paused:?}");
         paused.body["job"]["number"].clone()
@@ -270,25 +325,37 @@ async fn a_job_can_be_paused_resumed_and_cancelled() {
     let busy = program.step("/projections/orders/rebuild", &json!({})).await;
     assert_eq!(busy.body["detail"], "a rebuild is under way: wait for its end, or cancel it");
     let resumed = program.step("/projections/orders/resume", &json!({})).await;
-    assert_eq!((resumed.status, &resumed.body), (200, &json!({"job": 1, "streams": [], "next_cursor": null})));
+    assert_eq!(
+        (resumed.status, &resumed.body),
+        (200, &json!({"job": 1, "streams": [], "next_cursor": null}))
+    );
     fits(&document, "post /projections/{name}/resume", &resumed);
     let built = program.idle("orders").await;
     assert_eq!((&built["report"]["job"], &built["report"]["complete"]), (&json!(1), &json!(true)));
 
     program.step("/projections/stock/rebuild", &json!({"segments": 64})).await;
     let cancelled = program.step("/projections/stock/cancel", &json!({})).await;
-    assert_eq!((cancelled.status, &cancelled.body["other"]["state"]), (202, &json!("removing")), "{cancelled:?}");
+    assert_eq!(
+        (cancelled.status, &cancelled.body["other"]["state"]),
+        (202, &json!("removing")),
+        "{cancelled:?}"
+    );
     fits(&document, "post /projections/{name}/cancel", &cancelled);
     let gone = program.idle("stock").await;
     assert_eq!((&gone["other"], &gone["report"]["kind"]), (&Value::Null, &json!("remove")));
     program.step("/projections/stock/reconcile", &json!({"segments": 64})).await;
     let cancelled = program.step("/projections/stock/cancel", &json!({})).await;
-    assert_eq!((cancelled.status, &cancelled.body["job"]), (200, &Value::Null), "nothing is to be removed");
+    assert_eq!(
+        (cancelled.status, &cancelled.body["job"]),
+        (200, &Value::Null),
+        "nothing is to be removed"
+    );
 }
 
 #[tokio::test]
 async fn a_parked_stream_is_listed_and_resumed_alone() {
-    let program = Program::start_with(&["--without-processes", "--break", "orders=OrderCancelled"]).await;
+    let program =
+        Program::start_with(&["--without-processes", "--break", "orders=OrderCancelled"]).await;
     let document = program.get("/openapi.json").await.body;
     let (bad, good) = (order("c", &[line(1, 1, 5)]), order("c", &[line(2, 1, 5)]));
     let (bad, good) = (program.place("bad", &bad).await, program.place("good", &good).await);
@@ -302,8 +369,14 @@ async fn a_parked_stream_is_listed_and_resumed_alone() {
     fits(&document, "get /projections/{name}/parked", &parked);
     let stream = super::order_stream(&bad);
     let shown = &parked.body["streams"][0];
-    assert_eq!((&shown["stream"], &shown["version"], &shown["generation"]), (&json!(stream), &json!(2), &json!(1)));
-    assert!(text(&shown["error"]).ends_with("a fault is injected for events of type OrderCancelled"), "{shown}");
+    assert_eq!(
+        (&shown["stream"], &shown["version"], &shown["generation"]),
+        (&json!(stream), &json!(2), &json!(1))
+    );
+    assert!(
+        text(&shown["error"]).ends_with("a fault is injected for events of type OrderCancelled"),
+        "{shown}"
+    );
     eventually("the other order flows", || async {
         let version = program.get(&good).await.body["version"].clone();
         Some(version).filter(|version| *version == json!(2))
@@ -321,5 +394,8 @@ async fn a_parked_stream_is_listed_and_resumed_alone() {
         json!({"job": null, "streams": [], "next_cursor": null})
     );
     // What one projection cannot do, the others do.
-    assert_eq!(program.get("/projections/bestsellers/parked").await.body, json!({"streams": [], "next_cursor": null}));
+    assert_eq!(
+        program.get("/projections/bestsellers/parked").await.body,
+        json!({"streams": [], "next_cursor": null})
+    );
 }

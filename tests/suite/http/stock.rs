@@ -23,11 +23,18 @@ async fn levels_follow_each_command_to_stock() {
         ("commit", of(BOB, 6), "StockCommitted", (4, 0, 4)),
     ];
     for (version, (command, body, event, (on_hand, reserved, available))) in (1..).zip(steps) {
-        let done = program.command(&format!("/stock/{book}/{command}"), &format!("k-{version}"), &body).await;
-        assert_eq!((done.status, done.header("etag")), (200, &*format!("\"{version}\"")), "{done:?}");
+        let done = program
+            .command(&format!("/stock/{book}/{command}"), &format!("k-{version}"), &body)
+            .await;
+        assert_eq!(
+            (done.status, done.header("etag")),
+            (200, &*format!("\"{version}\"")),
+            "{done:?}"
+        );
         assert_eq!(done.header("idempotency-key"), format!("k-{version}"));
         let recorded_at = &done.body["events"][0]["recorded_at"];
-        let event = json!({"version": version, "type": event, "recorded_at": recorded_at, "data": body});
+        let event =
+            json!({"version": version, "type": event, "recorded_at": recorded_at, "data": body});
         let whole = json!({"stream": format!("stock-{book}"), "version": version, "events": [event],
             "command_id": format!("k-{version}"), "correlation_id": format!("k-{version}")});
         assert_eq!(done.body, whole);
@@ -46,10 +53,16 @@ async fn reserving_or_releasing_twice_counts_once() {
     program.command(&format!("{path}/receive"), "r", &json!({"quantity": 10})).await;
     for (command, version) in [("reserve", 2), ("release", 3)] {
         let path = format!("{path}/{command}");
-        assert_eq!(program.command(&path, &format!("{command}-1"), &of(ANN, 4)).await.body["version"], version);
+        assert_eq!(
+            program.command(&path, &format!("{command}-1"), &of(ANN, 4)).await.body["version"],
+            version
+        );
         let again = program.command(&path, &format!("{command}-2"), &of(ANN, 4)).await;
         assert_eq!((again.status, &again.body["events"]), (200, &json!([])));
-        assert_eq!((&again.body["version"], again.header("etag")), (&json!(version), &*format!("\"{version}\"")));
+        assert_eq!(
+            (&again.body["version"], again.header("etag")),
+            (&json!(version), &*format!("\"{version}\""))
+        );
         assert!(!again.headers.contains_key("idempotency-replayed"));
     }
 }
@@ -69,9 +82,15 @@ async fn an_impossible_step_of_stock_is_refused_with_its_reason() {
         ("commit", of(BOB, 1), format!("nothing is reserved for order {BOB}")),
     ];
     for (command, body, reason) in cases {
-        program.command(&format!("/stock/{book}/{command}"), "refused", &body).await.is_refused(&reason);
+        program
+            .command(&format!("/stock/{book}/{command}"), "refused", &body)
+            .await
+            .is_refused(&reason);
     }
-    assert_eq!(program.history(&format!("stock-{book}")).await, ["1 StockReceived", "2 StockReserved"]);
+    assert_eq!(
+        program.history(&format!("stock-{book}")).await,
+        ["1 StockReceived", "2 StockReserved"]
+    );
 }
 
 #[tokio::test]
@@ -79,10 +98,14 @@ async fn full_stock_takes_no_more() {
     let program = Program::start().await;
     let book = isbn(7);
     receive_at_once(&program.exports, &book, 1_000, 1_000_000).await;
-    let refused = program.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await;
+    let refused =
+        program.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await;
     refused.is_refused("1000000000 on hand, and 1 more would be over the limit of 1,000,000,000");
     let levels = program.get(&format!("/stock/{book}?at_least=1000")).await;
-    assert_eq!((&levels.body["on_hand"], &levels.body["version"]), (&json!(1_000_000_000), &json!(1_000)));
+    assert_eq!(
+        (&levels.body["on_hand"], &levels.body["version"]),
+        (&json!(1_000_000_000), &json!(1_000))
+    );
 }
 
 #[tokio::test]
@@ -95,6 +118,9 @@ async fn an_unknown_book_has_no_levels() {
         .await
         .is_refused("1 wanted, but only 0 available");
     let nothing = program.command(&format!("/stock/{book}/release"), "k", &of(ANN, 1)).await;
-    assert_eq!((nothing.status, &nothing.body["version"], nothing.header("etag")), (200, &json!(0), "\"0\""));
+    assert_eq!(
+        (nothing.status, &nothing.body["version"], nothing.header("etag")),
+        (200, &json!(0), "\"0\"")
+    );
     assert_eq!(program.history(&format!("stock-{book}")).await, [""; 0]);
 }

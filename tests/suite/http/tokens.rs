@@ -1,6 +1,8 @@
 //! Rules of tokens, each alone. Over HTTP they are tested in [`super::auth`].
 
-use crate::harness::issuer::{AUDIENCE, EC_PUBLIC, ISSUER, KeySetFile, Signer, but, claims, in_seconds};
+use crate::harness::issuer::{
+    AUDIENCE, EC_PUBLIC, ISSUER, KeySetFile, Signer, but, claims, in_seconds,
+};
 use handlers::access::{Authorizer, MAX_TOKEN_BYTES};
 use handlers::access::{Caller, Scope, Unauthorized};
 use proptest::prelude::*;
@@ -24,8 +26,11 @@ fn unsigned(header: &Value, claims: &Value) -> String {
 /// base64url without padding (RFC 4648, section 5).
 fn encoded(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits: Vec<bool> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect();
-    let digit = |six: &[bool]| (0..6).fold(0, |sum, bit| sum * 2 + usize::from(six.get(bit) == Some(&true)));
+    let bits: Vec<bool> =
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect();
+    let digit = |six: &[bool]| {
+        (0..6).fold(0, |sum, bit| sum * 2 + usize::from(six.get(bit) == Some(&true)))
+    };
     bits.chunks(6).map(|six| char::from(DIGITS[digit(six)])).collect()
 }
 
@@ -42,7 +47,8 @@ fn valid_tokens_name_their_caller() {
             but("iat", Value::Null),
             but("exp", json!(1e12)),
         ] {
-            let caller = check(&authorizer, &signer.sign(&claims)).unwrap_or_else(|error| panic!("{error}: {claims}"));
+            let caller = check(&authorizer, &signer.sign(&claims))
+                .unwrap_or_else(|error| panic!("{error}: {claims}"));
             assert_eq!((caller.actor.as_str(), caller.scopes), ("anna", [Scope::Read].into()));
         }
         let mut cognito = but("aud", Value::Null);
@@ -57,7 +63,10 @@ fn an_invalid_token_is_rejected_by_its_rule() {
     let mut for_others = but("aud", json!("others"));
     for_others["client_id"] = json!(AUDIENCE);
     for (claims, rule) in [
-        (but("iss", json!("https://issuer.example")), "issuer (iss) must be https://issuer.example/"),
+        (
+            but("iss", json!("https://issuer.example")),
+            "issuer (iss) must be https://issuer.example/",
+        ),
         (but("iss", json!([ISSUER])), "has no iss, or it is not text"),
         (but("iss", Value::Null), "has no iss"),
         (for_others, "audience (aud, or else client_id) must be bookshop"),
@@ -73,7 +82,10 @@ fn an_invalid_token_is_rejected_by_its_rule() {
         (but("nbf", json!("0")), "nbf is not a time in seconds"),
         (but("iat", in_seconds(65)), "not valid yet (iat)"),
         (but("sub", Value::Null), "no subject: the claim sub"),
-        (but("sub", json!("anna smith")), "subject (sub), which is recorded as the actor, does not fit"),
+        (
+            but("sub", json!("anna smith")),
+            "subject (sub), which is recorded as the actor, does not fit",
+        ),
         (json!([]), "signature is not valid"),
     ] {
         for signer in [Signer::rsa(), Signer::ec()] {
@@ -93,10 +105,16 @@ fn a_key_verifies_by_its_own_algorithm_only() {
     for (token, rule) in [
         (Signer::stranger().sign(&anna), "signature is not valid"),
         (unknown.sign(&anna), "issuer has no key (kid) \"ec-2\""),
-        (Signer::ec().named(Some("encryption")).sign(&anna), "issuer has no key (kid) \"encryption\""),
+        (
+            Signer::ec().named(Some("encryption")).sign(&anna),
+            "issuer has no key (kid) \"encryption\"",
+        ),
         (nameless.sign(&anna), "names no key (kid)"),
         (crossed.sign(&anna), "alg is \"ES256\", but its key signs with RS256"),
-        (Signer::secret("ec-1", EC_PUBLIC).sign(&anna), "alg is \"HS256\", but its key signs with ES256"),
+        (
+            Signer::secret("ec-1", EC_PUBLIC).sign(&anna),
+            "alg is \"HS256\", but its key signs with ES256",
+        ),
         (Signer::secret("ec-1", jwk.as_bytes()).sign(&anna), "alg is \"HS256\""),
         (Signer::secret("secret", b"secret").sign(&anna), "issuer has no key (kid) \"secret\""),
         (unsigned(&json!({"alg": "none", "kid": "ec-1"}), &anna), "alg is \"none\""),

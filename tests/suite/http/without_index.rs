@@ -36,6 +36,7 @@ async fn one_stream_is_audited_without_the_index() {
         assert_eq!((status, told), (404, "this app has no audit index: name a stream"), "{path}");
     }
     let (_, listed) = asked("/projections".to_owned()).await;
-    let names: Vec<_> = listed["projections"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    let names: Vec<_> =
+        listed["projections"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "fulfilment"]);
 }

@@ -14,7 +14,8 @@ async fn all_clients_keep_and_share_one_connection() {
         _ => (200, json!({})),
     })
     .await;
-    let clients = Clients::loopback(&Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap()));
+    let clients =
+        Clients::loopback(&Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap()));
     for _ in 0..10 {
         clients.dynamodb.list_tables().send().await.unwrap();
         clients.streams.list_streams().send().await.unwrap();
@@ -38,7 +39,8 @@ async fn a_passing_failure_of_an_engine_is_tried_again() {
         _ => (200, json!({ "TableNames": ["events"] })),
     })
     .await;
-    let clients = Clients::loopback(&Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap()));
+    let clients =
+        Clients::loopback(&Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap()));
     assert_eq!(clients.dynamodb.list_tables().send().await.unwrap().table_names(), ["events"]);
     assert_eq!(server.calls.list().len(), 3);
 }

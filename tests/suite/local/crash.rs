@@ -79,7 +79,8 @@ async fn work(http: &Client, client: usize, memory: &mut Memory, answers: &Atomi
 async fn send(client: &Client, command: &Command) -> Option<Acknowledged> {
     let answer = unless_busy(client.keyed(&command.path, &command.key, &command.body)).await?;
     assert!((200..300).contains(&answer.status), "{command:?} was answered with {answer:?}");
-    let (stream, version) = (answer.body["stream"].as_str()?.to_owned(), answer.body["version"].as_u64()?);
+    let (stream, version) =
+        (answer.body["stream"].as_str()?.to_owned(), answer.body["version"].as_u64()?);
     Some(Acknowledged { stream, version })
 }
 
@@ -94,7 +95,10 @@ async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
         }
         dev.kill().await;
     };
-    let clients = memories.iter_mut().enumerate().map(|(client, memory)| work(&http, client, memory, &answers));
+    let clients = memories
+        .iter_mut()
+        .enumerate()
+        .map(|(client, memory)| work(&http, client, memory, &answers));
     tokio::join!(killer, join_all(clients));
 }
 
@@ -127,8 +131,12 @@ async fn kills_under_load_lose_and_double_no_acknowledged_command() {
 
 /// Checks that every command has one commit, at the version in its answer. Returns the received
 /// copies of each book.
-async fn each_command_stands_once(client: &Client, acknowledged: &[(Command, Acknowledged)]) -> BTreeMap<String, u64> {
-    let streams: BTreeSet<&str> = acknowledged.iter().map(|(_, answer)| answer.stream.as_str()).collect();
+async fn each_command_stands_once(
+    client: &Client,
+    acknowledged: &[(Command, Acknowledged)],
+) -> BTreeMap<String, u64> {
+    let streams: BTreeSet<&str> =
+        acknowledged.iter().map(|(_, answer)| answer.stream.as_str()).collect();
     let (mut found, mut copies) = (BTreeMap::<(String, String), Vec<u64>>::new(), BTreeMap::new());
     for stream in streams {
         let verified = client.read(&format!("/audit/streams/{stream}/verify")).await;
@@ -137,7 +145,8 @@ async fn each_command_stands_once(client: &Client, acknowledged: &[(Command, Ack
             let key = (stream.to_owned(), event["command_id"].as_str().unwrap().to_owned());
             found.entry(key).or_default().push(event["version"].as_u64().unwrap());
             if let Some(book) = stream.strip_prefix("stock-") {
-                *copies.entry(book.to_owned()).or_default() += event["data"]["quantity"].as_u64().unwrap();
+                *copies.entry(book.to_owned()).or_default() +=
+                    event["data"]["quantity"].as_u64().unwrap();
             }
         }
     }
@@ -150,11 +159,22 @@ async fn each_command_stands_once(client: &Client, acknowledged: &[(Command, Ack
 }
 
 /// Waits until the read models match the streams.
-async fn read_models_agree(client: &Client, acknowledged: &[(Command, Acknowledged)], copies: &BTreeMap<String, u64>) {
-    let orders: Vec<&Acknowledged> = acknowledged.iter().filter(|(c, _)| c.path == "/orders").map(|(_, a)| a).collect();
+async fn read_models_agree(
+    client: &Client,
+    acknowledged: &[(Command, Acknowledged)],
+    copies: &BTreeMap<String, u64>,
+) {
+    let orders: Vec<&Acknowledged> =
+        acknowledged.iter().filter(|(c, _)| c.path == "/orders").map(|(_, a)| a).collect();
     assert!(!orders.is_empty() && copies.len() == BOOKS.len(), "the load was too small");
     for (book, copies) in copies {
-        eventually(client, &format!("/stock/{book}"), |stock| stock["on_hand"].as_u64().unwrap_or(0), *copies).await;
+        eventually(
+            client,
+            &format!("/stock/{book}"),
+            |stock| stock["on_hand"].as_u64().unwrap_or(0),
+            *copies,
+        )
+        .await;
     }
     for order in &orders {
         let path = format!("/orders/{}", order.stream.trim_start_matches("order-"));

@@ -47,7 +47,11 @@ fn a_start_from_nothing_removes_our_files_only() {
         dir.checkpoint_file("fan-out"),
         folder.join("ledgerfold.json"),
     ];
-    let theirs = [folder.join("notes.txt"), folder.join("checkpoints").join("notes.txt"), folder.join("other.db")];
+    let theirs = [
+        folder.join("notes.txt"),
+        folder.join("checkpoints").join("notes.txt"),
+        folder.join("other.db"),
+    ];
     ours.iter().chain(&theirs).for_each(|file| fs::write(file, "x").unwrap());
     drop(dir);
     let dir = DataFolder::open_fresh(&folder).unwrap();
@@ -96,8 +100,11 @@ fn a_damaged_database_is_distinguished_from_a_sound_one() {
     let cut_short = &sound[..sound.len() / 2];
     let mut no_schema = sound.clone();
     no_schema[100..200].fill(0xff);
-    for damaged in [b"not a database at all, but long enough for a header".repeat(40).as_slice(), cut_short, &no_schema]
-    {
+    for damaged in [
+        b"not a database at all, but long enough for a header".repeat(40).as_slice(),
+        cut_short,
+        &no_schema,
+    ] {
         fs::write(&file, damaged).unwrap();
         let said = refusal(&folder);
         assert!(said.contains("dynamodb.db is damaged") && said.contains("--fresh"), "{said}");
@@ -115,7 +122,9 @@ async fn use_once(folder: &Path) {
 fn copy(folder: &Path, name: &str) -> PathBuf {
     let copy = folder.with_file_name(name);
     fs::create_dir_all(&copy).unwrap();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+    for entry in
+        fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file())
+    {
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
     copy
@@ -153,7 +162,10 @@ async fn a_database_that_is_missing_or_empty_is_named() {
                 let said = refusal(&copy);
                 let file = file.display();
                 assert!(said.starts_with(&format!("{file} is missing or empty")), "{how}: {said}");
-                assert!(said.contains("would be lost") && said.contains("ledgerfold restore"), "{how}: {said}");
+                assert!(
+                    said.contains("would be lost") && said.contains("ledgerfold restore"),
+                    "{how}: {said}"
+                );
                 assert!(said.contains("--fresh"), "{how}: {said}");
                 fs::remove_dir_all(copy).unwrap();
             }
@@ -182,7 +194,10 @@ async fn files_of_two_folders_or_two_times_are_not_mixed() {
                     remove(&mixed, &["ledgerfold.json"]);
                 }
                 let said = refusal(&mixed);
-                assert!(said.contains("does not belong to the other files of its folder"), "{said}");
+                assert!(
+                    said.contains("does not belong to the other files of its folder"),
+                    "{said}"
+                );
                 fs::remove_dir_all(mixed).unwrap();
             }
         }

@@ -17,13 +17,22 @@ async fn stream_records(clients: &ledgerfold::clients::Clients, stream_arn: &str
     let stream = clients.streams.describe_stream().stream_arn(stream_arn).send().await.unwrap();
     let shard = stream.stream_description.unwrap().shards.unwrap().remove(0).shard_id.unwrap();
     let iterator = clients.streams.get_shard_iterator().stream_arn(stream_arn).shard_id(shard);
-    let iterator = iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
-    let records = clients.streams.get_records().set_shard_iterator(iterator.shard_iterator).send().await.unwrap();
+    let iterator =
+        iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
+    let records = clients
+        .streams
+        .get_records()
+        .set_shard_iterator(iterator.shard_iterator)
+        .send()
+        .await
+        .unwrap();
     records.records.unwrap()
 }
 
 fn numbers(records: &[Record]) -> Vec<usize> {
-    let key = |record: &Record| record.dynamodb().unwrap().keys().unwrap()["n"].as_n().unwrap().parse().unwrap();
+    let key = |record: &Record| {
+        record.dynamodb().unwrap().keys().unwrap()["n"].as_n().unwrap().parse().unwrap()
+    };
     records.iter().map(key).collect()
 }
 
@@ -140,7 +149,8 @@ async fn trimming_works_during_writes() {
     world.put(0..600).await;
     age(&Connection::open(world.database()).unwrap(), "events", 600);
     let mut trim = StreamTrim::open(&world.database()).unwrap();
-    let (removed, ()) = tokio::join!(trim.remove_before(SystemTime::now() - RETENTION), world.put(600..700));
+    let (removed, ()) =
+        tokio::join!(trim.remove_before(SystemTime::now() - RETENTION), world.put(600..700));
     // The newest old record may or may not have had a newer one by then.
     assert!((599..=600).contains(&removed.unwrap()));
     let left = numbers(&stream_records(&world.clients, &world.stream_arn).await);

@@ -7,8 +7,8 @@ use crate::harness::engine::dynamodb;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    StreamSpecification, StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::engines::dynamodb::DynamoDb;
@@ -59,25 +59,40 @@ impl EventTable {
 
 /// The answer is the stream's ARN.
 pub(super) async fn create_table(clients: &Clients, table: &str) -> String {
-    let hash = KeySchemaElement::builder().attribute_name("n").key_type(KeyType::Hash).build().unwrap();
-    let number = AttributeDefinition::builder().attribute_name("n").attribute_type(ScalarAttributeType::N);
-    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
-    let request =
-        clients.dynamodb.create_table().table_name(table).key_schema(hash).billing_mode(BillingMode::PayPerRequest);
-    let request = request.attribute_definitions(number.build().unwrap()).stream_specification(stream.build().unwrap());
+    let hash =
+        KeySchemaElement::builder().attribute_name("n").key_type(KeyType::Hash).build().unwrap();
+    let number =
+        AttributeDefinition::builder().attribute_name("n").attribute_type(ScalarAttributeType::N);
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewImage);
+    let request = clients
+        .dynamodb
+        .create_table()
+        .table_name(table)
+        .key_schema(hash)
+        .billing_mode(BillingMode::PayPerRequest);
+    let request = request
+        .attribute_definitions(number.build().unwrap())
+        .stream_specification(stream.build().unwrap());
     request.send().await.unwrap().table_description.unwrap().latest_stream_arn.unwrap()
 }
 
 pub(super) async fn put(clients: &Clients, table: &str, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
-        let item = clients.dynamodb.put_item().table_name(table).item("n", AttributeValue::N(number.to_string()));
+        let item = clients
+            .dynamodb
+            .put_item()
+            .table_name(table)
+            .item("n", AttributeValue::N(number.to_string()));
         item.send().await.unwrap();
     }
 }
 
 /// The numbers of a batch's items.
 pub(super) fn numbers(event: &Event) -> Vec<usize> {
-    let number = |item: &serde_dynamo::Item| serde_dynamo::from_item::<_, Numbered>(item.clone()).unwrap().n;
+    let number =
+        |item: &serde_dynamo::Item| serde_dynamo::from_item::<_, Numbered>(item.clone()).unwrap().n;
     event.records.iter().map(|record| number(&record.change.new_image)).collect()
 }
 
@@ -92,7 +107,8 @@ pub(super) fn all_done() -> Result<DynamoDbEventResponse, Failure> {
 
 /// A response that names the items with these numbers as failed.
 pub(super) fn failed(event: &Event, failed: &[usize]) -> Result<DynamoDbEventResponse, Failure> {
-    let records = event.records.iter().zip(numbers(event)).filter(|(_, number)| failed.contains(number));
+    let records =
+        event.records.iter().zip(numbers(event)).filter(|(_, number)| failed.contains(number));
     Ok(response(records.map(|(record, _)| record.change.sequence_number.clone().unwrap())))
 }
 

@@ -24,25 +24,39 @@ pub(super) struct LocalQueues {
 impl LocalQueues {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server =
-            loopback_sqs::Server::open(&folder.path().join("sqs.db"), loopback_sqs::Config::default()).unwrap();
+        let server = loopback_sqs::Server::open(
+            &folder.path().join("sqs.db"),
+            loopback_sqs::Config::default(),
+        )
+        .unwrap();
         let endpoint = serve_queues(server).await;
-        let sqs = Clients::loopback(&Endpoints::of_one(&endpoint, AccessKey::generate().unwrap())).sqs;
+        let sqs =
+            Clients::loopback(&Endpoints::of_one(&endpoint, AccessKey::generate().unwrap())).sqs;
         Self { sqs, _folder: folder }
     }
 
     /// Makes a FIFO queue with these attributes besides; the answer is its address.
-    pub(super) async fn queue(&self, name: &str, attributes: &[(QueueAttributeName, String)]) -> String {
+    pub(super) async fn queue(
+        &self,
+        name: &str,
+        attributes: &[(QueueAttributeName, String)],
+    ) -> String {
         let mut all = HashMap::from([(QueueAttributeName::FifoQueue, "true".to_owned())]);
         all.extend(attributes.iter().cloned());
-        let request = self.sqs.create_queue().queue_name(format!("{name}.fifo")).set_attributes(Some(all));
+        let request =
+            self.sqs.create_queue().queue_name(format!("{name}.fifo")).set_attributes(Some(all));
         request.send().await.unwrap().queue_url.unwrap()
     }
 
     /// Sends messages of one group, one after the other; the body is also the deduplication id.
     pub(super) async fn send(&self, queue_url: &str, group: &str, bodies: &[&str]) {
         for body in bodies {
-            let message = self.sqs.send_message().queue_url(queue_url).message_group_id(group).message_body(*body);
+            let message = self
+                .sqs
+                .send_message()
+                .queue_url(queue_url)
+                .message_group_id(group)
+                .message_body(*body);
             message.message_deduplication_id(*body).send().await.unwrap();
         }
     }
@@ -55,7 +69,13 @@ impl LocalQueues {
         ];
         eventually(&format!("{messages} messages in {queue_url}"), || async {
             let request = self.sqs.get_queue_attributes().queue_url(queue_url);
-            let counts = request.set_attribute_names(Some(wanted.to_vec())).send().await.unwrap().attributes.unwrap();
+            let counts = request
+                .set_attribute_names(Some(wanted.to_vec()))
+                .send()
+                .await
+                .unwrap()
+                .attributes
+                .unwrap();
             let held: usize = counts.values().map(|count| count.parse::<usize>().unwrap()).sum();
             (held == messages).then_some(())
         })

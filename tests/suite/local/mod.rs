@@ -1,4 +1,5 @@
-//! The local stack's parts: the data folder, the embedded engine, the SDK clients, and the event source mappings.
+//! The local stack's parts: the data folder, the embedded engine, the SDK clients, and the event
+//! source mappings.
 #![cfg(test)]
 
 mod clients;
@@ -29,7 +30,9 @@ struct Running {
 }
 
 impl Running {
-    fn start<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(CancellationToken) -> F) -> Self {
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self {
         let stop = CancellationToken::new();
         Self { task: tokio::spawn(run(stop.clone())), stop }
     }

@@ -59,7 +59,8 @@ async fn only_failed_messages_come_again() {
 #[tokio::test]
 async fn without_a_retry_pause_failures_wait_for_their_visibility() {
     let world = LocalQueues::new().await;
-    let queue = world.queue("orders", &[(QueueAttributeName::VisibilityTimeout, "2".to_owned())]).await;
+    let queue =
+        world.queue("orders", &[(QueueAttributeName::VisibilityTimeout, "2".to_owned())]).await;
     world.send(&queue, "order-1", &["1"]).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -116,15 +117,18 @@ async fn a_handler_that_never_answers_fails_the_whole_batch() {
     world.send(&queue, "order-1", &["1"]).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
-    let running = world.run(QueueMapping { timeout: Duration::from_millis(50), ..mapping(&queue) }, move |_| {
-        let try_number = writer.add(());
-        async move {
-            if try_number == 1 {
-                std::future::pending::<()>().await;
+    let running = world.run(
+        QueueMapping { timeout: Duration::from_millis(50), ..mapping(&queue) },
+        move |_| {
+            let try_number = writer.add(());
+            async move {
+                if try_number == 1 {
+                    std::future::pending::<()>().await;
+                }
+                all_done()
             }
-            all_done()
-        }
-    });
+        },
+    );
     seen.at_least(2).await;
     world.holds(&queue, 0).await;
     running.stop().await;
@@ -134,7 +138,11 @@ async fn a_handler_that_never_answers_fails_the_whole_batch() {
 async fn a_message_that_always_fails_becomes_a_dead_letter_alone() {
     let world = LocalQueues::new().await;
     let dead = world.queue("dead", &[]).await;
-    let arn = world.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
+    let arn = world
+        .sqs
+        .get_queue_attributes()
+        .queue_url(&dead)
+        .attribute_names(QueueAttributeName::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 3 }).to_string();
     let queue = world.queue("orders", &[(QueueAttributeName::RedrivePolicy, redrive)]).await;
@@ -184,12 +192,14 @@ async fn a_stop_finishes_and_deletes_the_batch_in_flight() {
 async fn no_more_batches_than_allowed_are_handled_at_the_same_time() {
     let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
-    let (now, most, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Seen::nothing());
+    let (now, most, seen) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Seen::nothing());
     for group in ["a", "b", "c", "d", "e", "f"] {
         world.send(&queue, group, &[group]).await;
     }
     let running = world.run(QueueMapping { concurrency: 2, batch_size: 1, ..mapping(&queue) }, {
-        let (now, most, seen, both) = (now.clone(), most.clone(), seen.clone(), Arc::new(Barrier::new(2)));
+        let (now, most, seen, both) =
+            (now.clone(), most.clone(), seen.clone(), Arc::new(Barrier::new(2)));
         move |event| {
             let (now, most, seen, both) = (now.clone(), most.clone(), seen.clone(), both.clone());
             async move {

@@ -19,7 +19,12 @@ async fn records_come_in_order_in_batches_of_at_most_the_batch_size() {
         let record = &event.records[0];
         assert_eq!(record.event_name, "INSERT");
         assert_eq!(record.event_source.as_deref(), Some("aws:dynamodb"));
-        assert!(record.event_source_arn.as_ref().is_some_and(|arn| arn.contains("table/events/stream/")));
+        assert!(
+            record
+                .event_source_arn
+                .as_ref()
+                .is_some_and(|arn| arn.contains("table/events/stream/"))
+        );
         writer.add(numbers(&event));
         async { all_done() }
     });
@@ -56,10 +61,11 @@ async fn a_large_batch_is_gathered_from_several_pages() {
     world.put(0..1_200).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
-    let mapping = world.run(StreamMapping { batch_size: 10_000, ..world.mapping() }, move |event| {
-        writer.add(numbers(&event));
-        async { all_done() }
-    });
+    let mapping =
+        world.run(StreamMapping { batch_size: 10_000, ..world.mapping() }, move |event| {
+            writer.add(numbers(&event));
+            async { all_done() }
+        });
     assert_eq!(seen.at_least(1).await[0], (0..1_200).collect::<Vec<_>>());
     mapping.stop().await;
 }
@@ -119,7 +125,8 @@ async fn a_crash_repeats_the_batch_in_flight_and_nothing_before_it() {
 async fn a_stop_finishes_the_batch_in_flight() {
     let world = EventTable::new().await;
     world.put(0..3).await;
-    let (seen, begun, release) = (Seen::nothing(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (seen, begun, release) =
+        (Seen::nothing(), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let mapping = world.run(world.mapping(), {
         let (seen, begun, release) = (seen.clone(), begun.clone(), release.clone());
         move |event| {

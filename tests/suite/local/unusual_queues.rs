@@ -20,13 +20,15 @@ fn messages(bodies: &[&str]) -> (u16, Value) {
 }
 
 fn refused(entries: &[(&str, bool)]) -> (u16, Value) {
-    let entry =
-        |&(id, sender_fault): &(&str, bool)| json!({ "Id": id, "SenderFault": sender_fault, "Code": "Refused" });
+    let entry = |&(id, sender_fault): &(&str, bool)| json!({ "Id": id, "SenderFault": sender_fault, "Code": "Refused" });
     (200, json!({ "Successful": [], "Failed": entries.iter().map(entry).collect::<Vec<_>>() }))
 }
 
 /// Runs a mapping against the server until `enough` calls. Returns the handler's batches.
-async fn run_until(server: &Scripted, enough: impl Fn(&[scripted_server::Call]) -> bool) -> Vec<Vec<String>> {
+async fn run_until(
+    server: &Scripted,
+    enough: impl Fn(&[scripted_server::Call]) -> bool,
+) -> Vec<Vec<String>> {
     let endpoints = Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap());
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -35,7 +37,8 @@ async fn run_until(server: &Scripted, enough: impl Fn(&[scripted_server::Call]) 
         async { all_done() }
     };
     let mapping = QueueMapping::new(format!("{}/000000000000/orders", server.endpoint));
-    let mapping = Running::start(|stop| mapping.run(Clients::loopback(&endpoints).sqs, handler, stop));
+    let mapping =
+        Running::start(|stop| mapping.run(Clients::loopback(&endpoints).sqs, handler, stop));
     eventually("enough calls", || async { enough(&server.calls.list()).then_some(()) }).await;
     mapping.stop().await;
     seen.all()
@@ -43,9 +46,12 @@ async fn run_until(server: &Scripted, enough: impl Fn(&[scripted_server::Call]) 
 
 /// The receipt handles of each `DeleteMessageBatch`.
 fn deleted(server: &Scripted) -> Vec<Vec<String>> {
-    let calls = server.calls.all().into_iter().filter(|(operation, _)| operation == "DeleteMessageBatch");
+    let calls =
+        server.calls.all().into_iter().filter(|(operation, _)| operation == "DeleteMessageBatch");
     let handle = |entry: &Value| entry["ReceiptHandle"].as_str().unwrap().to_owned();
-    calls.map(|(_, input)| input["Entries"].as_array().unwrap().iter().map(handle).collect()).collect()
+    calls
+        .map(|(_, input)| input["Entries"].as_array().unwrap().iter().map(handle).collect())
+        .collect()
 }
 
 fn polls(calls: &[scripted_server::Call]) -> usize {

@@ -30,8 +30,12 @@ fn sequence_number(number: usize) -> String {
 }
 
 fn described(shards: &[(&str, Option<&str>)]) -> (u16, Value) {
-    let shards = shards.iter().map(|(id, parent)| json!({ "ShardId": id, "ParentShardId": parent }));
-    (200, json!({ "StreamDescription": { "StreamArn": "arn", "Shards": shards.collect::<Vec<_>>() } }))
+    let shards =
+        shards.iter().map(|(id, parent)| json!({ "ShardId": id, "ParentShardId": parent }));
+    (
+        200,
+        json!({ "StreamDescription": { "StreamArn": "arn", "Shards": shards.collect::<Vec<_>>() } }),
+    )
 }
 
 /// An iterator with its request as its text.

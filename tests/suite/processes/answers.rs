@@ -74,7 +74,11 @@ async fn a_frozen_twin_gets_the_refusal_that_was_acted_on() {
 
 /// The end of a renewal whose runner gets the fault, and whether it got it. Money comes after its
 /// crash.
-async fn renewal_under(office: &Office, fault: Fault, deposit: u64) -> (Vec<String>, Vec<String>, bool) {
+async fn renewal_under(
+    office: &Office,
+    fault: Fault,
+    deposit: u64,
+) -> (Vec<String>, Vec<String>, bool) {
     let (account, subscription) = streams();
     office.deposit(&account, deposit).await;
     office.renew(&subscription, &account).await;
@@ -124,9 +128,14 @@ async fn two_runners_of_one_renewal_act_on_its_answer_once() {
         office.renew(&subscription, &account).await;
         let messages = office.messages(&subscription).await;
         let runners = [office.runner(), office.runner()];
-        let (one, other) = tokio::join!(deliver(&runners[0], &messages), deliver(&runners[1], &messages));
+        let (one, other) =
+            tokio::join!(deliver(&runners[0], &messages), deliver(&runners[1], &messages));
         assert!(one.is_empty() && other.is_empty());
-        let end = if round % 2 == 0 { ("Withdrawn", "RenewalPaid") } else { ("$Refused", "SubscriptionSuspended") };
+        let end = if round % 2 == 0 {
+            ("Withdrawn", "RenewalPaid")
+        } else {
+            ("$Refused", "SubscriptionSuspended")
+        };
         assert_eq!(office.stack.types(&account).await, ["Deposited", end.0]);
         assert_eq!(office.stack.types(&subscription).await, ["RenewalDue", end.1]);
     }

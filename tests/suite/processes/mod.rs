@@ -1,4 +1,5 @@
-//! A process of another domain than the bookshop's: a renewal withdraws its price, or suspends the subscription.
+//! A process of another domain than the bookshop's: a renewal withdraws its price, or suspends the
+//! subscription.
 //!
 //! | module | what it asks |
 //! |---|---|

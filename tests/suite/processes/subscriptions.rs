@@ -4,11 +4,13 @@ use crate::harness::faults::FaultInjector;
 use crate::harness::stack::TestStack;
 
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, RecordedRefusal,
-    SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model,
+    RecordedRefusal, SnapshotCodec, StreamId,
 };
 use handlers::System;
-use handlers::process::{Ask, AskAnswer, AskError, FollowedCategory, Input, Process, ProcessHandler, SendCommand, ask};
+use handlers::process::{
+    Ask, AskAnswer, AskError, FollowedCategory, Input, Process, ProcessHandler, SendCommand, ask,
+};
 use projections::{Follows, Kind, Projection};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,25 +81,41 @@ const SUBSCRIPTION: Model<bool, SubscriptionEvent> = Model {
 fn decide_account(balance: u64, command: &AccountCommand) -> Result<Vec<AccountEvent>, Refused> {
     match *command {
         AccountCommand::Deposit { minor } => Ok(vec![AccountEvent::Deposited { minor }]),
-        AccountCommand::Withdraw { minor } if minor > balance => Err(Refused("insufficient-balance")),
+        AccountCommand::Withdraw { minor } if minor > balance => {
+            Err(Refused("insufficient-balance"))
+        }
         AccountCommand::Withdraw { minor } => Ok(vec![AccountEvent::Withdrawn { minor }]),
     }
 }
 
-fn decide_subscription(due: bool, command: &SubscriptionCommand) -> Result<Vec<SubscriptionEvent>, Refused> {
+fn decide_subscription(
+    due: bool,
+    command: &SubscriptionCommand,
+) -> Result<Vec<SubscriptionEvent>, Refused> {
     match command {
-        SubscriptionCommand::Renew { account } => Ok(vec![SubscriptionEvent::RenewalDue { account: account.clone() }]),
-        SubscriptionCommand::ConfirmPayment {} | SubscriptionCommand::Suspend {} if !due => Err(Refused("not-due")),
+        SubscriptionCommand::Renew { account } => {
+            Ok(vec![SubscriptionEvent::RenewalDue { account: account.clone() }])
+        }
+        SubscriptionCommand::ConfirmPayment {} | SubscriptionCommand::Suspend {} if !due => {
+            Err(Refused("not-due"))
+        }
         SubscriptionCommand::ConfirmPayment {} => Ok(vec![SubscriptionEvent::RenewalPaid {}]),
         SubscriptionCommand::Suspend {} => Ok(vec![SubscriptionEvent::SubscriptionSuspended {}]),
     }
 }
 
 /// The subscription whose renewal is being paid.
-fn pay(subscription: Option<StreamId>, heard: Input<'_, SubscriptionEvent>) -> (Option<StreamId>, Vec<Ask>) {
+fn pay(
+    subscription: Option<StreamId>,
+    heard: Input<'_, SubscriptionEvent>,
+) -> (Option<StreamId>, Vec<Ask>) {
     match heard {
         Input::Event(told, SubscriptionEvent::RenewalDue { account }) => {
-            let withdraw = ask("withdraw", format!("account-{account}"), &AccountCommand::Withdraw { minor: PRICE });
+            let withdraw = ask(
+                "withdraw",
+                format!("account-{account}"),
+                &AccountCommand::Withdraw { minor: PRICE },
+            );
             (Some(told.stream.clone()), vec![withdraw])
         }
         Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
@@ -105,7 +123,10 @@ fn pay(subscription: Option<StreamId>, heard: Input<'_, SubscriptionEvent>) -> (
                 AskAnswer::Done => SubscriptionCommand::ConfirmPayment {},
                 AskAnswer::Refused { .. } => SubscriptionCommand::Suspend {},
             };
-            let asks = subscription.iter().map(|stream| ask("answer", stream.as_str(), &command)).collect();
+            let asks = subscription
+                .iter()
+                .map(|stream| ask("answer", stream.as_str(), &command))
+                .collect();
             (subscription, asks)
         }
         Input::Event(..) | Input::Answer { .. } => (subscription, Vec::new()),
@@ -123,7 +144,13 @@ pub(super) const PAYMENTS: Projection = Projection {
 
 fn payments() -> Process {
     let source = FollowedCategory::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
-    Process::named("payments", "payments/1", [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay)
+    Process::named(
+        "payments",
+        "payments/1",
+        [source],
+        |told, _| Ok(Some(told.stream.key().to_owned())),
+        pay,
+    )
 }
 
 async fn handle<S: Clone, E>(
@@ -132,9 +159,13 @@ async fn handle<S: Clone, E>(
     decide: impl Fn(&S) -> Result<Vec<E>, Refused> + Send + Sync + 'static,
 ) -> Result<AskAnswer, AskError> {
     let handled = handler.handle_recording_refusals(request, decide, |Refused(code)| code).await;
-    let handled = handled.map_err(|error| AskError { passes: true, source: error.to_string().into() })?;
+    let handled =
+        handled.map_err(|error| AskError { passes: true, source: error.to_string().into() })?;
     let refusal = handled.commit.as_ref().and_then(Commit::refusal);
-    Ok(refusal.map_or(AskAnswer::Done, |RecordedRefusal { code, reason }| AskAnswer::Refused { code, reason }))
+    Ok(refusal.map_or(AskAnswer::Done, |RecordedRefusal { code, reason }| AskAnswer::Refused {
+        code,
+        reason,
+    }))
 }
 
 fn read<C: DeserializeOwned>(command: serde_json::Value) -> C {
@@ -153,7 +184,8 @@ pub(super) fn send(store: EventStore) -> SendCommand {
                 handle(&accounts, request, move |balance| decide_account(*balance, &command)).await
             } else {
                 let command: SubscriptionCommand = read(command);
-                handle(&subscriptions, request, move |due| decide_subscription(*due, &command)).await
+                handle(&subscriptions, request, move |due| decide_subscription(*due, &command))
+                    .await
             }
         })
     })
@@ -174,8 +206,12 @@ impl Office {
     /// A command of the client.
     async fn give<C: Serialize>(&self, stream: &StreamId, command: &C) {
         let (id, actor) = (Id::from(Uuid::now_v7()), Id::new("clerk").unwrap());
-        let request = CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
-        assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), AskAnswer::Done);
+        let request =
+            CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
+        assert_eq!(
+            (self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(),
+            AskAnswer::Done
+        );
     }
 
     pub(super) async fn deposit(&self, account: &StreamId, minor: u64) {
@@ -183,7 +219,8 @@ impl Office {
     }
 
     pub(super) async fn renew(&self, subscription: &StreamId, account: &StreamId) {
-        self.give(subscription, &SubscriptionCommand::Renew { account: account.key().to_owned() }).await;
+        self.give(subscription, &SubscriptionCommand::Renew { account: account.key().to_owned() })
+            .await;
     }
 
     /// A runner of payments with empty caches.
@@ -196,7 +233,10 @@ impl Office {
     }
 
     /// A runner whose commands go another way.
-    pub(super) fn runner_sending(&self, way: impl FnOnce(SendCommand) -> SendCommand) -> ProcessHandler {
+    pub(super) fn runner_sending(
+        &self,
+        way: impl FnOnce(SendCommand) -> SendCommand,
+    ) -> ProcessHandler {
         self.runner_of(payments(), &self.stack.system(), way)
     }
 
@@ -211,12 +251,20 @@ impl Office {
         system: &System,
         way: impl FnOnce(SendCommand) -> SendCommand,
     ) -> ProcessHandler {
-        ProcessHandler::new(process, way(send(system.event_store())), system.read_models(), system.projector())
+        ProcessHandler::new(
+            process,
+            way(send(system.event_store())),
+            system.read_models(),
+            system.projector(),
+        )
     }
 }
 
 /// Streams of this case only.
 pub(super) fn streams() -> (StreamId, StreamId) {
     let key = Uuid::now_v7();
-    (StreamId::new(format!("account-{key}")).unwrap(), StreamId::new(format!("subscription-{key}")).unwrap())
+    (
+        StreamId::new(format!("account-{key}")).unwrap(),
+        StreamId::new(format!("subscription-{key}")).unwrap(),
+    )
 }

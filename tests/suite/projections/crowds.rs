@@ -21,14 +21,16 @@ async fn ten_orders_with_the_most_lines_fit_into_transactions() {
     for number in 0..10 {
         let order = new_order();
         // All orders share half of the books.
-        let books = (0..MAX_LINES).map(|line| (if line % 2 == 0 { line } else { line + 100 * number }, line % 7 + 1));
+        let books = (0..MAX_LINES)
+            .map(|line| (if line % 2 == 0 { line } else { line + 100 * number }, line % 7 + 1));
         messages.extend(messages_of(&write(&stack.store, &order, &[&placed("c", books)]).await));
         streams.push(order);
     }
     let wire = FaultInjector::default();
     let handler = stack.handler_over(bestsellers(), &wire);
     assert!(deliver(&handler, &messages).await.is_empty());
-    let transactions = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
+    let transactions =
+        wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
     assert_eq!(transactions, 10);
     let expected = ReadModel::of_streams(&stack.store, &streams).await.only("bestsellers");
     assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
@@ -39,7 +41,10 @@ async fn rush(stack: &TestStack, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message
     let (mut streams, mut messages) = (Vec::new(), Vec::new());
     for number in 0..orders {
         let order = new_order();
-        let placed = placed(if number % 2 == 0 { "c" } else { "c-usd" }, [(1, 1 + number % 4), (2 + number % 3, 1)]);
+        let placed = placed(
+            if number % 2 == 0 { "c" } else { "c-usd" },
+            [(1, 1 + number % 4), (2 + number % 3, 1)],
+        );
         let called_off = cancelled("too many people");
         let batches = match number % 3 {
             0 => write(&stack.store, &order, &[&placed, &called_off]).await,
@@ -70,8 +75,10 @@ async fn concurrent_projectors_count_every_copy_of_the_same_book_once() {
     let (streams, messages) = rush(&stack, 60).await;
     // Four projectors; each stream has one projector, and every fifth has two.
     let lines = (0..4).map(|projector| {
-        let own =
-            messages.iter().enumerate().filter(|(index, _)| index % 4 == projector || index % 20 == projector * 5 + 1);
+        let own = messages
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| index % 4 == projector || index % 20 == projector * 5 + 1);
         own.flat_map(|(_, messages)| messages.clone()).collect::<Vec<Message>>()
     });
     let work = lines.map(|line| {

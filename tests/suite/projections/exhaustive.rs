@@ -32,9 +32,9 @@ const CONCURRENT: usize = 8;
 /// Every sequence of so many deliveries.
 fn sequences(length: usize) -> Vec<Vec<usize>> {
     let longer = |sequences: Vec<Vec<usize>>| {
-        let longer = sequences
-            .into_iter()
-            .flat_map(|sequence| (0..MESSAGES).map(move |next| sequence.iter().copied().chain([next]).collect()));
+        let longer = sequences.into_iter().flat_map(|sequence| {
+            (0..MESSAGES).map(move |next| sequence.iter().copied().chain([next]).collect())
+        });
         longer.collect()
     };
     (0..length).fold(vec![vec![]], |sequences, _| longer(sequences))
@@ -65,8 +65,11 @@ fn as_many_sequences_as_are_said_are_tried() {
 
 async fn history(stack: &TestStack) -> (Vec<StreamId>, Vec<Message>) {
     let streams = vec![new_order(), new_order()];
-    let first = write(&stack.store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &cancelled("late")]).await;
-    let second = write(&stack.store, &streams[1], &[&placed("b-usd", [(1, 3)]), &confirmed()]).await;
+    let first =
+        write(&stack.store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &cancelled("late")])
+            .await;
+    let second =
+        write(&stack.store, &streams[1], &[&placed("b-usd", [(1, 3)]), &confirmed()]).await;
     (streams, messages_of(first.iter().chain(&second)))
 }
 
@@ -80,7 +83,10 @@ async fn all_equal_the_fold(
     let (streams, messages) = history(&stack).await;
     // One process: the projections share connections, but no cache.
     let projector = stack.projector();
-    let own = |number: usize| Projection { name: format!("{}-{number}", projection.name).leak(), ..projection };
+    let own = |number: usize| Projection {
+        name: format!("{}-{number}", projection.name).leak(),
+        ..projection
+    };
     let work = sequences.iter().enumerate().map(|(number, sequence)| {
         let (projection, projector, messages) = (own(number), &projector, &messages);
         async move {
@@ -126,7 +132,10 @@ async fn reconcile(projector: &Projector, projection: &Projection) {
     let mut calls = projector.reconcile(projection, 1).await.unwrap();
     while let Some(call) = calls.pop() {
         let budget = std::time::Duration::ZERO;
-        calls = projector.work(projection, &call, budget, |_| std::future::ready(Ok(()))).await.unwrap();
+        calls = projector
+            .work(projection, &call, budget, |_| std::future::ready(Ok(())))
+            .await
+            .unwrap();
     }
     assert!(projector.status(projection).await.unwrap().report.unwrap().complete);
 }

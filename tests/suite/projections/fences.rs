@@ -1,7 +1,8 @@
 //! The cost of a delivery, counted at the wire, and conflicts of two projectors.
 
 use crate::harness::events::{
-    Stored, Writer, cancelled, confirmed, new_order, placed, received, reserved, shipped, stock_of, write,
+    Stored, Writer, cancelled, confirmed, new_order, placed, received, reserved, shipped, stock_of,
+    write,
 };
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::fold::ReadModel;
@@ -19,11 +20,14 @@ async fn a_first_event_costs_a_write_and_a_later_one_a_read_more() {
     let stack = TestStack::start().await;
     let wire = FaultInjector::default();
     let (order, book) = (new_order(), stock_of(1));
-    let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+    let batches =
+        write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
     let handler = stack.handler_over(orders(), &wire);
-    for (message, operations) in
-        messages_of(&batches).iter().zip([&["PutItem"][..], &["GetItem", "PutItem"], &["GetItem", "PutItem"]])
-    {
+    for (message, operations) in messages_of(&batches).iter().zip([
+        &["PutItem"][..],
+        &["GetItem", "PutItem"],
+        &["GetItem", "PutItem"],
+    ]) {
         assert!(deliver(&handler, std::slice::from_ref(message)).await.is_empty());
         assert_eq!(wire.operations(), operations);
     }
@@ -40,7 +44,9 @@ async fn ten_new_orders_cost_bestsellers_one_transaction() {
     let streams: Vec<StreamId> = (0..10).map(|_| new_order()).collect();
     let mut messages = Vec::new();
     for stream in &streams {
-        messages.extend(messages_of(&write(&stack.store, stream, &[&placed("c", [(1, 2), (2, 1)])]).await));
+        messages.extend(messages_of(
+            &write(&stack.store, stream, &[&placed("c", [(1, 2), (2, 1)])]).await,
+        ));
     }
     let handler = stack.handler_over(bestsellers(), &wire);
     assert!(deliver(&handler, &messages).await.is_empty());
@@ -60,14 +66,17 @@ async fn a_delivery_at_or_below_the_fence_writes_nothing() {
     let stack = TestStack::start().await;
     let wire = FaultInjector::default();
     let order = new_order();
-    let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+    let batches =
+        write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
     let messages = messages_of(&batches);
     for projection in [orders(), bestsellers()] {
         let handler = stack.handler_over(projection, &wire);
         assert!(deliver(&handler, &messages).await.is_empty());
         assert_eq!(writes_taken(&wire), 1);
         let before = sorted(&stack).await;
-        for again in [&messages[..], &messages[..1], &messages[1..2], &messages[2..], &messages[1..]] {
+        for again in
+            [&messages[..], &messages[..1], &messages[1..2], &messages[2..], &messages[1..]]
+        {
             assert!(deliver(&handler, again).await.is_empty());
             assert_eq!(writes_taken(&wire), 0, "{} wrote for {again:?}", projection.name);
         }
@@ -80,7 +89,8 @@ async fn a_delivery_at_or_below_the_fence_writes_nothing() {
 }
 
 async fn sorted(stack: &TestStack) -> Vec<String> {
-    let mut rows: Vec<String> = stack.rows().await.iter().map(|item| format!("{:?}", item.get("data"))).collect();
+    let mut rows: Vec<String> =
+        stack.rows().await.iter().map(|item| format!("{:?}", item.get("data"))).collect();
     rows.sort();
     rows
 }
@@ -88,7 +98,8 @@ async fn sorted(stack: &TestStack) -> Vec<String> {
 /// A cancelled order, written as three commits.
 async fn cancelled_order(stack: &TestStack) -> (StreamId, Vec<Batch>) {
     let order = new_order();
-    let events: [&dyn Stored; 3] = [&placed("c", [(1, 2), (2, 7)]), &confirmed(), &cancelled("late")];
+    let events: [&dyn Stored; 3] =
+        [&placed("c", [(1, 2), (2, 7)]), &confirmed(), &cancelled("late")];
     let batches = write(&stack.store, &order, &events).await;
     (order, batches)
 }
@@ -101,7 +112,12 @@ async fn projectors_that_race_on_one_stream_end_exact() {
         let (order, batches) = cancelled_order(&stack).await;
         let messages = messages_of(&batches);
         let racers = [orders(), bestsellers()].into_iter().flat_map(|projection| {
-            let parts = [messages.clone(), messages[..1].to_vec(), messages[1..].to_vec(), messages.clone()];
+            let parts = [
+                messages.clone(),
+                messages[..1].to_vec(),
+                messages[1..].to_vec(),
+                messages.clone(),
+            ];
             let handler = stack.handler(projection);
             parts.map(|part| {
                 let handler = handler.clone();
@@ -128,7 +144,9 @@ async fn a_projector_that_dies_at_any_request_did_all_or_nothing() {
     let mut struck = 0;
     for (number, fault) in faults().enumerate() {
         let suffix = format!("-{number}");
-        for projection in fresh(&suffix).into_iter().filter(|projection| projection.follows.includes(&order)) {
+        for projection in
+            fresh(&suffix).into_iter().filter(|projection| projection.follows.includes(&order))
+        {
             let wire = FaultInjector::default();
             let handler = stack.handler_over(projection, &wire);
             wire.arm(Some(fault));
@@ -155,7 +173,8 @@ async fn a_gap_of_any_length_is_mended_by_one_message() {
     let mut last = Vec::new();
     let mut writer = Writer::new(&stack.store, &book);
     for number in 0..LONG_GAP_COMMITS {
-        let events = (0..500).map(|n| if n == 0 { received(500) } else { reserved(number * 500 + n, 1) });
+        let events =
+            (0..500).map(|n| if n == 0 { received(500) } else { reserved(number * 500 + n, 1) });
         last = vec![writer.append(events.map(|event| event.stored()).collect()).await];
     }
     let mut writer = Writer::new(&stack.store, &order);
@@ -166,7 +185,9 @@ async fn a_gap_of_any_length_is_mended_by_one_message() {
     }
     assert!(deliver(&stack.handler(stock()), &[Message::address_of(&last[0])]).await.is_empty());
     for projection in [orders(), bestsellers()] {
-        assert!(deliver(&stack.handler(projection), &[Message::address_of(&last[1])]).await.is_empty());
+        assert!(
+            deliver(&stack.handler(projection), &[Message::address_of(&last[1])]).await.is_empty()
+        );
     }
     stack.assert_exact([&book, &order]).await;
 }

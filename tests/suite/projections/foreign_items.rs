@@ -14,7 +14,8 @@ const SNAPSHOT: u64 = MAX_VERSION + 1;
 
 async fn touch(stack: &TestStack, stream: &str, version: u64) {
     let request = stack.clients().dynamodb.update_item().table_name(stack.names.events());
-    let request = request.set_key(Some(event_key(stream, version))).update_expression("SET touched = :yes");
+    let request =
+        request.set_key(Some(event_key(stream, version))).update_expression("SET touched = :yes");
     request.expression_attribute_values(":yes", AttributeValue::Bool(true)).send().await.unwrap();
 }
 
@@ -42,7 +43,10 @@ async fn a_changed_or_removed_commit_is_tampering_and_not_forwarded() {
     assert_eq!(errors.len(), 2, "{errors:?}");
     for (error, (change, version)) in errors.iter().zip([("MODIFY", 1), ("REMOVE", 2)]) {
         assert!(error.contains("tampering") && error.contains(change), "{error}");
-        assert!(error.contains(order.as_str()) && error.contains(&format!("N(\"{version}\")")), "{error}");
+        assert!(
+            error.contains(order.as_str()) && error.contains(&format!("N(\"{version}\")")),
+            "{error}"
+        );
     }
     assert_eq!(stack.receive_all("orders").await, batches.iter().map(told).collect::<Vec<_>>());
 }
@@ -77,9 +81,13 @@ async fn an_unreadable_item_with_a_sound_key_is_notified_by_version() {
     assert_eq!(hand_over(&stack, &records).await, None);
     drop(guard);
     let errors = log.errors();
-    assert!(errors.len() == 4 && errors.iter().all(|error| error.contains("foreign item")), "{errors:?}");
+    assert!(
+        errors.len() == 4 && errors.iter().all(|error| error.contains("foreign item")),
+        "{errors:?}"
+    );
     let received = stack.receive_all("orders").await;
-    let addresses: Vec<_> = received.iter().filter(|message| message.group == order.as_str()).collect();
+    let addresses: Vec<_> =
+        received.iter().filter(|message| message.group == order.as_str()).collect();
     assert_eq!(addresses.len(), 1, "{received:?}");
     let address = json!({"stream": order, "version": MAX_VERSION, "last_version": MAX_VERSION});
     assert_eq!(addresses[0].body, address);

@@ -18,14 +18,18 @@ const MAX_RECEIVES: usize = 50;
 
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("LEDGERFOLD_TEST_SEED").ok();
-    given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("LEDGERFOLD_TEST_SEED is a number"))
+    given.map_or_else(
+        || fastrand::u64(..),
+        |text| text.parse().expect("LEDGERFOLD_TEST_SEED is a number"),
+    )
 }
 
 /// The batches as messages: delayed, repeated, lost; some without their commits.
 fn queue(batches: &[&Batch], rng: &mut Rng) -> Vec<Message> {
     let mut places: Vec<(usize, Message)> = Vec::new();
     for (index, batch) in batches.iter().enumerate() {
-        let message = if rng.u32(..10) == 0 { Message::address_of(batch) } else { Message::of(batch) };
+        let message =
+            if rng.u32(..10) == 0 { Message::address_of(batch) } else { Message::of(batch) };
         let copies = [0, 1, 1, 1, 1, 2][rng.usize(..6)];
         for _ in 0..copies {
             let delay = if rng.u32(..5) == 0 { rng.usize(..200) } else { rng.usize(..3) };
@@ -38,13 +42,23 @@ fn queue(batches: &[&Batch], rng: &mut Rng) -> Vec<Message> {
 
 fn fault(rng: &mut Rng) -> Option<Fault> {
     let request = rng.usize(1..=4);
-    [None, None, Some(Fault::DiesBefore(request)), Some(Fault::DiesAfter(request)), Some(Fault::LosesAnswer(request))]
-        [rng.usize(..5)]
+    [
+        None,
+        None,
+        Some(Fault::DiesBefore(request)),
+        Some(Fault::DiesAfter(request)),
+        Some(Fault::LosesAnswer(request)),
+    ][rng.usize(..5)]
 }
 
 /// One projector: handles its share of the queue in events of Lambda, dies repeatedly, and returns
 /// the failed messages.
-async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
+async fn project(
+    stack: &TestStack,
+    projection: Projection,
+    share: Vec<Message>,
+    mut rng: Rng,
+) -> Vec<Message> {
     let wire = FaultInjector::default();
     let handler = stack.handler_over(projection, &wire);
     let (mut rest, mut left) = (share.as_slice(), Vec::new());
@@ -61,7 +75,12 @@ async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>,
 }
 
 /// Two to four projectors at once, until no message fails.
-async fn project_together(stack: &TestStack, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
+async fn project_together(
+    stack: &TestStack,
+    projection: Projection,
+    mut queue: Vec<Message>,
+    rng: &mut Rng,
+) {
     // A message that still fails is lost: the last messages fill the gap.
     for _ in 0..MAX_RECEIVES {
         let projectors = rng.usize(2..=4);

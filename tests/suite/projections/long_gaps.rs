@@ -2,7 +2,9 @@
 //! other stream.
 
 use crate::harness::depth::full_or;
-use crate::harness::events::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
+use crate::harness::events::{
+    Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write,
+};
 use crate::harness::fold::ReadModel;
 use crate::harness::messages::{Message, event_of, told_again};
 use crate::harness::stack::TestStack;
@@ -20,7 +22,13 @@ use std::time::Duration;
 const TOGETHER: usize = 100;
 
 /// Appends that many commits to a stream of one. Returns the last batch.
-async fn long_stream(stack: &TestStack, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
+async fn long_stream(
+    stack: &TestStack,
+    stream: &StreamId,
+    first: NewEvent,
+    then: &NewEvent,
+    commits: usize,
+) -> Batch {
     let mut writer = Writer::new(&stack.store, stream);
     let mut last = writer.append(vec![first]).await;
     for _ in 0..commits / TOGETHER {
@@ -40,23 +48,33 @@ struct Ended {
 }
 
 async fn send(stack: &TestStack, consumer: Consumer, message: &Message) {
-    let request = stack.clients().sqs.send_message().queue_url(&stack.route(consumer.name).queue_url);
+    let request =
+        stack.clients().sqs.send_message().queue_url(&stack.route(consumer.name).queue_url);
     let request = request.message_group_id(&message.group).message_deduplication_id(&message.id);
     request.message_body(message.body.clone().unwrap()).send().await.unwrap();
 }
 
 /// Gives the messages of the queue to a handler, until there are none.
-async fn drain(stack: &TestStack, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
+async fn drain(
+    stack: &TestStack,
+    consumer: Consumer,
+    handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse,
+) -> Ended {
     let (sqs, url) = (&stack.clients().sqs, &stack.route(consumer.name).queue_url);
     let mut ended = Ended::default();
     loop {
         let request = sqs.receive_message().queue_url(url).max_number_of_messages(10);
-        let answer = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap();
+        let answer = request
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .unwrap();
         let (mut messages, mut handles) = (Vec::new(), Vec::new());
         for taken in answer.messages.unwrap_or_default() {
             let attributes = taken.attributes.unwrap();
             let group = &attributes[&MessageSystemAttributeName::MessageGroupId];
-            let receives = attributes[&MessageSystemAttributeName::ApproximateReceiveCount].parse().unwrap();
+            let receives =
+                attributes[&MessageSystemAttributeName::ApproximateReceiveCount].parse().unwrap();
             let message = Message::new(group, &taken.body.unwrap());
             messages.push(Message { id: taken.message_id.unwrap(), receives, ..message });
             handles.push(taken.receipt_handle.unwrap());
@@ -138,7 +156,10 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
             let system = stack.system();
             drain(&stack, consumer, async |event| {
                 let handler = system.process("fulfilment", stack.projector()).unwrap();
-                handler.with_continuations(continuations(&stack, consumer)).handle_within(event, Duration::ZERO).await
+                handler
+                    .with_continuations(continuations(&stack, consumer))
+                    .handle_within(event, Duration::ZERO)
+                    .await
             })
             .await
         };
@@ -146,9 +167,19 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     }
     let audit_index = stack.system().audit_index();
     let commits = stack.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
-    let commits =
-        commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
-    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
+    let commits = commits
+        .into_iter()
+        .flat_map(|batch| batch.commits)
+        .map(|commit| (long.clone(), commit))
+        .collect::<Vec<_>>();
+    assert!(
+        audit_index
+            .entered(1, &commits)
+            .await
+            .unwrap()
+            .into_iter()
+            .all(|entry| entry == EntryMatch::Same)
+    );
 }
 
 /// The batch is handled twice, as after a crash before the acknowledgement.
@@ -158,14 +189,18 @@ async fn a_crash_after_a_continuation_loses_no_stream() {
     let long = stock_of(1);
     let last = long_stream(&stack, &long, received(1).stored(), &received(1).stored(), 2_000).await;
     let consumer = bookshop::stock().consumer();
-    let handler =
-        || -> ProjectorHandler { stack.handler(bookshop::stock()).with_continuations(continuations(&stack, consumer)) };
+    let handler = || -> ProjectorHandler {
+        stack.handler(bookshop::stock()).with_continuations(continuations(&stack, consumer))
+    };
     let message = Message::address_of(&last);
     for _ in 0..2 {
-        let response = handler().handle_within(event_of(std::slice::from_ref(&message)), Duration::ZERO).await;
+        let response =
+            handler().handle_within(event_of(std::slice::from_ref(&message)), Duration::ZERO).await;
         assert!(response.batch_item_failures.is_empty());
     }
-    let ended = drain(&stack, consumer, async |event| handler().handle_within(event, Duration::ZERO).await).await;
+    let ended =
+        drain(&stack, consumer, async |event| handler().handle_within(event, Duration::ZERO).await)
+            .await;
     assert_eq!(ended.calls, 3, "five pages of 500, and no message twice: {ended:?}");
     stack.assert_exact([&long]).await;
 }

@@ -1,7 +1,9 @@
-//! Read models equal the pure fold of the store, whatever the queue does; and what fan-out promises.
+//! Read models equal the pure fold of the store, whatever the queue does; and what fan-out
+//! promises.
 //!
-//! The engines are real, over HTTP; the handlers are called with the payloads of Lambda. [`fold`] folds the store a second
-//! time, by other code. [`wire`] stands between a projector and DynamoDB: it counts requests and kills the projector.
+//! The engines are real, over HTTP; the handlers are called with the payloads of Lambda. [`fold`]
+//! folds the store a second time, by other code. [`wire`] stands between a projector and DynamoDB:
+//! it counts requests and kills the projector.
 #![cfg(test)]
 
 mod audit_index;

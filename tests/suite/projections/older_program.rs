@@ -17,7 +17,11 @@ fn unknown(fact: &RecordedEvent<'_>) -> Result<(), FoldError> {
     if known { Ok(()) } else { Err(FoldError::Beginning(event.clone())) }
 }
 
-fn row_fold(projection: Projection, row: Option<&Value>, fact: &RecordedEvent<'_>) -> Result<RowData, FoldError> {
+fn row_fold(
+    projection: Projection,
+    row: Option<&Value>,
+    fact: &RecordedEvent<'_>,
+) -> Result<RowData, FoldError> {
     unknown(fact)?;
     match projection.kind {
         Kind::SingleStream { fold } => fold(row, fact),
@@ -27,7 +31,10 @@ fn row_fold(projection: Projection, row: Option<&Value>, fact: &RecordedEvent<'_
     }
 }
 
-fn effect_fold(memory: Option<&Value>, fact: &RecordedEvent<'_>) -> Result<MultiStreamDelta, FoldError> {
+fn effect_fold(
+    memory: Option<&Value>,
+    fact: &RecordedEvent<'_>,
+) -> Result<MultiStreamDelta, FoldError> {
     unknown(fact)?;
     match bestsellers().kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),
@@ -44,7 +51,9 @@ fn older(projection: Projection) -> Projection {
         Kind::SingleStream { .. } if projection.name == stock().name => {
             Kind::SingleStream { fold: &|row, fact| row_fold(stock(), row, fact) }
         }
-        Kind::SingleStream { .. } => Kind::SingleStream { fold: &|row, fact| row_fold(orders(), row, fact) },
+        Kind::SingleStream { .. } => {
+            Kind::SingleStream { fold: &|row, fact| row_fold(orders(), row, fact) }
+        }
         other @ (Kind::CommitIndex | Kind::Process) => other,
     };
     Projection { kind, ..projection }
@@ -56,8 +65,11 @@ async fn a_newer_program_continues_in_the_middle_of_a_commit() {
     let (order, book) = (new_order(), stock_of(1));
     let order_events: [NewEvent; 2] = [placed("c", [(1, 2)]).stored(), cancelled("late").stored()];
     let order_commit = Writer::new(&stack.store, &order).append(order_events.to_vec()).await;
-    let book_commit = Writer::new(&stack.store, &book).append(vec![received(5).stored(), received(7).stored()]).await;
-    let works = [(orders(), &order_commit), (stock(), &book_commit), (bestsellers(), &order_commit)];
+    let book_commit = Writer::new(&stack.store, &book)
+        .append(vec![received(5).stored(), received(7).stored()])
+        .await;
+    let works =
+        [(orders(), &order_commit), (stock(), &book_commit), (bestsellers(), &order_commit)];
     let mut half = ReadModel::default();
     half.add(&order, &order_commit.commits, 1);
     half.add(&book, &book_commit.commits, 1);

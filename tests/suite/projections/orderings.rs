@@ -2,8 +2,8 @@
 
 use crate::harness::depth::all_or;
 use crate::harness::events::{
-    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, reserved, shipped,
-    stock_of, write,
+    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected,
+    reserved, shipped, stock_of, write,
 };
 use crate::harness::fold::ReadModel;
 use crate::harness::messages::{Message, deliver, messages_of};
@@ -27,15 +27,23 @@ struct History {
 /// Two orders that share a book: one is cancelled, one is shipped.
 async fn orders(store: &EventStore) -> History {
     let streams = vec![new_order(), new_order()];
-    let first = write(store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &confirmed(), &cancelled("late")]).await;
-    let second = write(store, &streams[1], &[&placed("b-usd", [(1, 3), (3, 4)]), &confirmed(), &shipped()]).await;
+    let first = write(
+        store,
+        &streams[0],
+        &[&placed("a", [(1, 2), (2, 1)]), &confirmed(), &cancelled("late")],
+    )
+    .await;
+    let second =
+        write(store, &streams[1], &[&placed("b-usd", [(1, 3), (3, 4)]), &confirmed(), &shipped()])
+            .await;
     History { streams, messages: messages_of(first.iter().chain(&second)) }
 }
 
 /// The stock of two books; commits of one event and of two.
 async fn stock(store: &EventStore) -> History {
     let streams = vec![stock_of(1), stock_of(2)];
-    let first = write(store, &streams[0], &[&received(50), &reserved(1, 20), &committed(1, 20)]).await;
+    let first =
+        write(store, &streams[0], &[&received(50), &reserved(1, 20), &committed(1, 20)]).await;
     let mut second = Writer::new(store, &streams[1]);
     let mut batches = first;
     batches.push(second.append(vec![received(7).stored(), reserved(2, 3).stored()]).await);
@@ -87,10 +95,16 @@ async fn deliver_all(stack: &TestStack, projection: Projection, deliveries: Vec<
 }
 
 /// Delivers each sequence of events to a new projection, and compares it with the fold.
-async fn all_equal_the_fold(stack: TestStack, history: History, followers: &[&str], lines: Vec<Vec<Vec<Message>>>) {
+async fn all_equal_the_fold(
+    stack: TestStack,
+    history: History,
+    followers: &[&str],
+    lines: Vec<Vec<Vec<Message>>>,
+) {
     let stack = Arc::new(stack);
     let expected = ReadModel::of_streams(&stack.store, &history.streams).await;
-    let follow = |projection: &Projection| followers.iter().any(|name| projection.name.starts_with(name));
+    let follow =
+        |projection: &Projection| followers.iter().any(|name| projection.name.starts_with(name));
     let work = lines.iter().cloned().enumerate().flat_map(|(number, line)| {
         let projections = fresh(&format!("-{number}")).into_iter().filter(follow);
         let stack = &stack;
@@ -126,7 +140,10 @@ fn by_projection(rows: Vec<Item>) -> HashMap<String, Vec<Item>> {
 fn every_ordering(history: &History) -> Vec<Vec<Vec<Message>>> {
     let orders = permutations(history.messages.len());
     assert_eq!(orders.len(), 720);
-    let lines = orders.iter().enumerate().map(|(number, order)| deliveries(&history.messages, order, number));
+    let lines = orders
+        .iter()
+        .enumerate()
+        .map(|(number, order)| deliveries(&history.messages, order, number));
     all_or(lines.collect(), 40)
 }
 
@@ -152,7 +169,11 @@ fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
     let (early, last) = ([0, 1, 3, 4], [2, 5]);
     let mut lines = Vec::new();
     for choice in 0..16_u32 {
-        let arrived = early.iter().enumerate().filter(|(bit, _)| choice & (1 << bit) != 0).map(|(_, index)| *index);
+        let arrived = early
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| choice & (1 << bit) != 0)
+            .map(|(_, index)| *index);
         let arrived: Vec<usize> = arrived.collect();
         let forwards: Vec<usize> = arrived.iter().chain(&last).copied().collect();
         let backwards: Vec<usize> = arrived.iter().rev().chain(&last).copied().collect();
@@ -187,7 +208,11 @@ async fn a_lost_last_message_is_made_good_by_the_next_one() {
         let handler = stack.handler(stack.projection(name));
         assert!(deliver(&handler, &messages_of([&first])).await.is_empty());
         let before = ReadModel::of_rows(&stack.rows().await, "");
-        assert_eq!(before.applied(name, &order), Some(1), "the message about the rejection is lost");
+        assert_eq!(
+            before.applied(name, &order),
+            Some(1),
+            "the message about the rejection is lost"
+        );
         assert!(deliver(&handler, &[Message::address_of(&rejection)]).await.is_empty());
     }
     stack.assert_exact([&order]).await;

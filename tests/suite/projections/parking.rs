@@ -2,8 +2,8 @@
 //! lost.
 
 use crate::harness::events::{
-    Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, released, reserved, shipped, stock_of,
-    write,
+    Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, released, reserved,
+    shipped, stock_of, write,
 };
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::fold::ReadModel;
@@ -25,14 +25,20 @@ fn older(stack: &TestStack, projection: &Projection) -> Projector {
 
 /// A stream that an older program cannot apply from its second event on, and one that it can.
 async fn streams(stack: &TestStack, projection: &Projection) -> [(StreamId, Vec<Batch>); 2] {
-    let (bad, good, histories): (_, _, [Vec<Box<dyn Stored>>; 2]) = if projection.name == stock().name {
-        let bad: Vec<Box<dyn Stored>> = vec![Box::new(received(9)), Box::new(reserved(1, 2)), Box::new(released(1, 2))];
-        (stock_of(1), stock_of(2), [bad, vec![Box::new(received(5)), Box::new(received(1))]])
-    } else {
-        let bad: Vec<Box<dyn Stored>> =
-            vec![Box::new(placed("c", [(1, 2)])), Box::new(confirmed()), Box::new(shipped())];
-        (new_order(), new_order(), [bad, vec![Box::new(placed("d", [(1, 1)])), Box::new(cancelled("late"))]])
-    };
+    let (bad, good, histories): (_, _, [Vec<Box<dyn Stored>>; 2]) =
+        if projection.name == stock().name {
+            let bad: Vec<Box<dyn Stored>> =
+                vec![Box::new(received(9)), Box::new(reserved(1, 2)), Box::new(released(1, 2))];
+            (stock_of(1), stock_of(2), [bad, vec![Box::new(received(5)), Box::new(received(1))]])
+        } else {
+            let bad: Vec<Box<dyn Stored>> =
+                vec![Box::new(placed("c", [(1, 2)])), Box::new(confirmed()), Box::new(shipped())];
+            (
+                new_order(),
+                new_order(),
+                [bad, vec![Box::new(placed("d", [(1, 1)])), Box::new(cancelled("late"))]],
+            )
+        };
     let [bad_events, good_events] = histories;
     let mut written = Vec::new();
     for (stream, events) in [(bad, bad_events), (good, good_events)] {
@@ -65,7 +71,11 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
     let older = ProjectorHandler::new(projection, older(&stack, &projection));
     let event = |receives| [given_out(&messages[..2], receives), vec![sound[0].clone()]].concat();
     for receives in 1..5 {
-        assert_eq!(deliver(&older, &event(receives)).await, ids(&messages[1..2]), "at receive {receives}");
+        assert_eq!(
+            deliver(&older, &event(receives)).await,
+            ids(&messages[1..2]),
+            "at receive {receives}"
+        );
         assert!(parked(&stack, &projection, 1).await.is_empty(), "at receive {receives}");
     }
     assert!(deliver(&older, &event(5)).await.is_empty(), "it is done with: the stream is parked");
@@ -75,7 +85,10 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
     // A later message is done with at its first receive; other streams flow.
     assert!(deliver(&older, &[messages[2].clone(), sound[1].clone()]).await.is_empty());
     let model = ReadModel::of_rows(&rows(&stack).await, "");
-    assert_eq!((model.applied(projection.name, &bad), model.applied(projection.name, &good)), (Some(1), Some(2)));
+    assert_eq!(
+        (model.applied(projection.name, &bad), model.applied(projection.name, &good)),
+        (Some(1), Some(2))
+    );
 
     let resumed = stack
         .projector()
@@ -91,7 +104,10 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
     let resumed = stack.projector().resume_stream(&projection, &good).await.unwrap();
     assert!(resumed.is_empty(), "this one was never parked");
     let resumed = stack.projector().resume_stream(&projection, &bad).await.unwrap();
-    assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(2)), "{resumed:?}");
+    assert!(
+        matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(2)),
+        "{resumed:?}"
+    );
     assert!(parked(&stack, &projection, 1).await.is_empty());
     let expected = ReadModel::of_streams(&stack.store, [&bad, &good]).await.only(projection.name);
     assert_eq!(ReadModel::of_rows(&rows(&stack).await, ""), expected);
@@ -136,7 +152,11 @@ async fn many_parked_streams_are_resumed_page_by_page_or_stay() {
         resumed.iter().filter(|one| one.still.is_some()).map(|one| &one.parked.stream).collect();
     assert_eq!(still, [hopeless.as_ref().unwrap()]);
     let notes = parked(&stack, of, 1).await;
-    assert_eq!((notes.len(), notes[0].version), (1, Some(2)), "an event of a newer schema is never passed over");
+    assert_eq!(
+        (notes.len(), notes[0].version),
+        (1, Some(2)),
+        "an event of a newer schema is never passed over"
+    );
     let mut model = ReadModel::of_rows(&rows(&stack).await, "");
     assert_eq!(model.applied(of.name, hopeless.as_ref().unwrap()), Some(1));
     model = model.without(hopeless.as_ref().unwrap());
@@ -156,10 +176,17 @@ async fn a_projector_without_an_answer_parks_no_stream() {
             // Alone and without what is before it, so that there is something to ask for.
             let failed = deliver(&handler, &messages[2..]).await;
             assert_eq!(failed.is_empty(), wire.is_armed(), "{} {request}", projection.name);
-            assert!(parked(&stack, &projection, 1).await.is_empty(), "{} {request}", projection.name);
+            assert!(
+                parked(&stack, &projection, 1).await.is_empty(),
+                "{} {request}",
+                projection.name
+            );
         }
         assert!(deliver(&stack.handler(projection), &messages[2..]).await.is_empty());
-        assert_eq!(ReadModel::of_rows(&rows(&stack).await, "").applied(projection.name, &bad), Some(3));
+        assert_eq!(
+            ReadModel::of_rows(&rows(&stack).await, "").applied(projection.name, &bad),
+            Some(3)
+        );
     }
 }
 
@@ -199,7 +226,10 @@ async fn a_stream_that_is_parked_in_one_generation_flows_in_the_other() {
     let older = stack.projector().with_fault(of.name, poison(of));
     let mut calls = older.rebuild(of, 1).await.unwrap();
     while let Some(call) = calls.pop() {
-        calls = older.work(of, &call, std::time::Duration::ZERO, |_| std::future::ready(Ok(()))).await.unwrap();
+        calls = older
+            .work(of, &call, std::time::Duration::ZERO, |_| std::future::ready(Ok(())))
+            .await
+            .unwrap();
     }
     assert_eq!(parked(&stack, of, 2).await.len(), 1);
     // The older program applies the last event to the first generation, at the message's first

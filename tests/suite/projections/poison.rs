@@ -2,7 +2,8 @@
 //! and nothing else.
 
 use crate::harness::events::{
-    Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of, write,
+    Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of,
+    write,
 };
 use crate::harness::fold::ReadModel;
 use crate::harness::messages::{Message, deliver, ids, messages_of};
@@ -41,12 +42,15 @@ async fn fold_up_to(
 
 #[tokio::test]
 async fn a_poison_event_stops_only_the_rest_of_its_stream() {
-    for (projection, poison) in
-        [orders(), bestsellers()].into_iter().flat_map(|projection| poisons().map(|poison| (projection, poison)))
+    for (projection, poison) in [orders(), bestsellers()]
+        .into_iter()
+        .flat_map(|projection| poisons().map(|poison| (projection, poison)))
     {
         let stack = TestStack::start().await;
         let (sound, poisoned) = (new_order(), new_order());
-        let good = messages_of(&write(&stack.store, &sound, &[&placed("c", [(1, 1)]), &cancelled("late")]).await);
+        let good = messages_of(
+            &write(&stack.store, &sound, &[&placed("c", [(1, 1)]), &cancelled("late")]).await,
+        );
         let mut writer = Writer::new(&stack.store, &poisoned);
         let mut batches = vec![writer.append(vec![placed("d", [(1, 5)]).stored()]).await];
         // The event before the poison, in the same commit, still counts.
@@ -57,10 +61,15 @@ async fn a_poison_event_stops_only_the_rest_of_its_stream() {
         let event = [&bad[0], &good[0], &bad[1], &good[1], &bad[2]].map(Clone::clone);
         for _ in 0..2 {
             assert_eq!(deliver(&handler, &event).await, ids(&bad[1..]), "{poison:?}");
-            let expected = fold_up_to(&stack, &sound, (&poisoned, &batches), 2).await.only(projection.name);
+            let expected =
+                fold_up_to(&stack, &sound, (&poisoned, &batches), 2).await.only(projection.name);
             assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected, "{poison:?}");
         }
-        assert_eq!(deliver(&handler, &bad[2..]).await, ids(&bad[2..]), "nothing gets past the poison");
+        assert_eq!(
+            deliver(&handler, &bad[2..]).await,
+            ids(&bad[2..]),
+            "nothing gets past the poison"
+        );
     }
 }
 
@@ -68,8 +77,13 @@ async fn a_poison_event_stops_only_the_rest_of_its_stream() {
 async fn a_stream_that_begins_with_poison_has_no_row() {
     let stack = TestStack::start().await;
     let (order, book) = (new_order(), stock_of(1));
-    let mut first = vec![Writer::new(&stack.store, &order).append(vec![confirmed().stored()]).await];
-    first.push(Writer::new(&stack.store, &book).append(vec![raw("StockReceived", 1, r#"{"quantity":0}"#)]).await);
+    let mut first =
+        vec![Writer::new(&stack.store, &order).append(vec![confirmed().stored()]).await];
+    first.push(
+        Writer::new(&stack.store, &book)
+            .append(vec![raw("StockReceived", 1, r#"{"quantity":0}"#)])
+            .await,
+    );
     let messages = messages_of(&first);
     assert_eq!(deliver(&stack.handler(orders()), &messages[..1]).await, ids(&messages[..1]));
     assert_eq!(deliver(&stack.handler(stock()), &messages[1..]).await, ids(&messages[1..]));
@@ -91,7 +105,8 @@ async fn events_before_a_poison_event_are_applied_to_an_existing_row() {
         // The first message comes again together with the others, as if there were no row yet.
         let messages = messages_of(&batches);
         assert_eq!(deliver(&handler, &messages).await, ids(&messages[2..]), "{}", projection.name);
-        let expected = fold_up_to(&stack, &other, (&order, &batches), 2).await.only(projection.name);
+        let expected =
+            fold_up_to(&stack, &other, (&order, &batches), 2).await.only(projection.name);
         assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
     }
 }
@@ -132,7 +147,8 @@ async fn an_unreadable_message_fails_with_the_rest_of_its_group_only() {
     let (broken, sound) = (new_order(), new_order());
     let events: [&dyn Stored; 3] = [&placed("c", [(1, 5)]), &confirmed(), &cancelled("late")];
     let broken_batches = write(&stack.store, &broken, &events).await;
-    let (good, bad) = (messages_of(&write(&stack.store, &sound, &events).await), messages_of(&broken_batches));
+    let (good, bad) =
+        (messages_of(&write(&stack.store, &sound, &events).await), messages_of(&broken_batches));
     let handlers: [ProjectorHandler; 2] = [orders(), bestsellers()].map(|p| stack.handler(p));
     for body in unreadable(&broken) {
         let unreadable = Message { body: body.clone(), ..bad[1].clone() };
@@ -159,7 +175,12 @@ async fn damage(stack: &TestStack, ends_with: &str) {
     let mut rows = stack.rows().await.into_iter();
     let mut row = rows.find(|item| item["row"].as_s().unwrap().ends_with(ends_with)).unwrap();
     row.insert("data".to_owned(), AttributeValue::S("{".to_owned()));
-    let request = stack.clients().dynamodb.put_item().table_name(stack.names.read_models()).set_item(Some(row));
+    let request = stack
+        .clients()
+        .dynamodb
+        .put_item()
+        .table_name(stack.names.read_models())
+        .set_item(Some(row));
     request.send().await.unwrap();
 }
 
@@ -177,15 +198,18 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
     let mut streams = Vec::new();
     for book in [2, 1, 3] {
         let order = new_order();
-        messages.extend(messages_of(&write(&stack.store, &order, &[&placed("c", [(book, 1)])]).await));
+        messages
+            .extend(messages_of(&write(&stack.store, &order, &[&placed("c", [(book, 1)])]).await));
         streams.push(order);
     }
     assert_eq!(deliver(&handler, &messages).await, ids(&messages[1..2]));
     // A repair of the row restores its state before the failing order.
     let rows = stack.rows().await;
-    let readable: Vec<_> = rows.into_iter().filter(|item| item["data"].as_s().unwrap() != "{").collect();
+    let readable: Vec<_> =
+        rows.into_iter().filter(|item| item["data"].as_s().unwrap() != "{").collect();
     let model = ReadModel::of_rows(&readable, "");
-    let applied: Vec<_> = streams.iter().map(|stream| model.applied("bestsellers", stream)).collect();
+    let applied: Vec<_> =
+        streams.iter().map(|stream| model.applied("bestsellers", stream)).collect();
     assert_eq!(applied, [Some(1), None, Some(1)]);
 }
 

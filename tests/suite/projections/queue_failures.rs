@@ -2,7 +2,9 @@
 //! in the end.
 
 use super::fan_out::{hand_over, number, told};
-use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
+use crate::harness::events::{
+    Stored, Writer, confirmed, new_order, placed, received, stock_of, write,
+};
 use crate::harness::faults::FaultInjector;
 use crate::harness::stack::{Received, TestStack};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
@@ -17,7 +19,8 @@ const ANY_SIZE: &str = "1048576";
 const SMALL_ONLY: &str = "2048";
 
 async fn limit_messages(stack: &TestStack, consumer: &str, bytes: &str) {
-    let request = stack.clients().sqs.set_queue_attributes().queue_url(&stack.route(consumer).queue_url);
+    let request =
+        stack.clients().sqs.set_queue_attributes().queue_url(&stack.route(consumer).queue_url);
     request.attributes(QueueAttributeName::MaximumMessageSize, bytes).send().await.unwrap();
 }
 
@@ -76,7 +79,11 @@ async fn a_rejected_entry_fails_and_its_repeat_delivers_all_once() {
     limit_messages(&stack, "orders", SMALL_ONLY).await;
     let failed = hand_over(&stack, &records).await;
     assert_eq!(failed, number(&records[14]));
-    assert_eq!(hand_over(&stack, &records[14..]).await, number(&records[14]), "it stays so until it is repaired");
+    assert_eq!(
+        hand_over(&stack, &records[14..]).await,
+        number(&records[14]),
+        "it stays so until it is repaired"
+    );
     limit_messages(&stack, "orders", ANY_SIZE).await;
     assert_eq!(hand_over(&stack, &records[14..]).await, None);
     for consumer in ["orders", "bestsellers"] {
@@ -119,17 +126,24 @@ async fn handed(fan_out: &FanOut, records: &[EventRecord]) -> Option<String> {
 #[tokio::test]
 async fn a_queue_that_keeps_failing_delays_no_other() {
     let mut stack = TestStack::start().await;
-    let orders = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed(), &confirmed()]).await;
+    let orders =
+        write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed(), &confirmed()])
+            .await;
     let records = stack.records(3).await;
     lead_nowhere(&mut stack, "bestsellers");
-    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone()).patient_for(Duration::ZERO);
+    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone())
+        .patient_for(Duration::ZERO);
     for record in 0..2 {
         assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard continues");
     }
     assert_eq!(stack.receive_all("orders").await, all_told(&orders[..2]));
     create(&stack, "bestsellers").await;
     assert_eq!(handed(&fan_out, &records[2..]).await, None);
-    assert_eq!(stack.receive_all("bestsellers").await, all_told(&orders[2..]), "it is notified of later commits");
+    assert_eq!(
+        stack.receive_all("bestsellers").await,
+        all_told(&orders[2..]),
+        "it is notified of later commits"
+    );
 }
 
 #[tokio::test]
@@ -138,10 +152,13 @@ async fn a_rejected_message_does_not_delay_later_ones_for_long() {
     let mut batches = Vec::new();
     for number in 0..25 {
         let books = if number == 3 { 1..=60 } else { 1..=1 };
-        batches.extend(write(&stack.store, &new_order(), &[&placed("c", books.map(|book| (book, 1)))]).await);
+        batches.extend(
+            write(&stack.store, &new_order(), &[&placed("c", books.map(|book| (book, 1)))]).await,
+        );
     }
     limit_messages(&stack, "orders", SMALL_ONLY).await;
-    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone()).patient_for(Duration::ZERO);
+    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone())
+        .patient_for(Duration::ZERO);
     assert_eq!(handed(&fan_out, &stack.records(25).await).await, None);
     batches.remove(3);
     assert_eq!(by_group(stack.receive_all("orders").await), all_told(&batches));
@@ -154,7 +171,8 @@ async fn where_no_queue_takes_messages_the_record_comes_again() {
     for consumer in ["orders", "stock", "bestsellers", "audit", "fulfilment"] {
         lead_nowhere(&mut stack, consumer);
     }
-    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone()).patient_for(Duration::ZERO);
+    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone())
+        .patient_for(Duration::ZERO);
     let records = stack.records(1).await;
     assert_eq!(handed(&fan_out, &records).await, number(&records[0]));
 }

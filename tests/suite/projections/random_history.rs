@@ -1,8 +1,8 @@
 //! A long history of the shop, drawn by a seed.
 
 use crate::harness::events::{
-    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, released, reserved,
-    shipped, stock_of,
+    Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected,
+    released, reserved, shipped, stock_of,
 };
 use eventstore::{Batch, EventStore, NewEvent, StreamId};
 use fastrand::Rng;
@@ -15,7 +15,10 @@ const ORDERS: u64 = 40;
 const LARGE_COMMIT: u128 = 1_200;
 
 /// Draws a history, writes it, and gives the batches of each stream.
-pub(super) async fn write_history(store: &EventStore, rng: &mut Rng) -> Vec<(StreamId, Vec<Batch>)> {
+pub(super) async fn write_history(
+    store: &EventStore,
+    rng: &mut Rng,
+) -> Vec<(StreamId, Vec<Batch>)> {
     let mut plans: Vec<(StreamId, Vec<Vec<NewEvent>>)> =
         (0..BOOKS).map(|book| (stock_of(book), stock_plan(rng))).collect();
     plans.extend((0..ORDERS).map(|_| (new_order(), order_plan(rng))));
@@ -33,8 +36,10 @@ pub(super) async fn write_history(store: &EventStore, rng: &mut Rng) -> Vec<(Str
 fn order_plan(rng: &mut Rng) -> Vec<Vec<NewEvent>> {
     let mut books: Vec<u32> = (0..6).collect();
     rng.shuffle(&mut books);
-    let lines: Vec<(u32, u32)> = books[..rng.usize(1..=6)].iter().map(|book| (*book, rng.u32(1..=5))).collect();
-    let customer = if rng.bool() { format!("c-{}", rng.u32(..5)) } else { format!("c-{}-usd", rng.u32(..5)) };
+    let lines: Vec<(u32, u32)> =
+        books[..rng.usize(1..=6)].iter().map(|book| (*book, rng.u32(1..=5))).collect();
+    let customer =
+        if rng.bool() { format!("c-{}", rng.u32(..5)) } else { format!("c-{}-usd", rng.u32(..5)) };
     let mut events = vec![placed(&customer, lines).stored()];
     events.extend(match rng.u32(..6) {
         0 => vec![],
@@ -58,11 +63,16 @@ fn stock_plan(rng: &mut Rng) -> Vec<Vec<NewEvent>> {
             1..=20 => vec![received(rng.u32(1..100)).stored(), received(1).stored()],
             21..=60 => {
                 open.push((order, rng.u32(1..50)));
-                open.last().map(|(order, copies)| reserved(*order, *copies).stored()).into_iter().collect()
+                open.last()
+                    .map(|(order, copies)| reserved(*order, *copies).stored())
+                    .into_iter()
+                    .collect()
             }
             _ => match open.pop() {
                 Some((order, copies)) if rng.bool() => vec![released(order, copies).stored()],
-                Some((order, copies)) => vec![committed(order, copies).stored(), received(2).stored()],
+                Some((order, copies)) => {
+                    vec![committed(order, copies).stored(), received(2).stored()]
+                }
                 None => vec![received(3).stored()],
             },
         };

@@ -2,7 +2,9 @@
 
 use super::read_models;
 use super::rebuild::jobs::{assert_same, parked, projector, rebuild, rows};
-use crate::harness::events::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
+use crate::harness::events::{
+    Stored, commit, confirmed, new_order, placed, received, refuse, stock_of,
+};
 use crate::harness::messages::{deliver, messages_of};
 use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders, stock};
@@ -47,14 +49,21 @@ async fn read_models_pass_over_refusals_and_go_on() {
         let handler = ProjectorHandler::new(projection, projector.clone());
         for stream in streams.iter().filter(|stream| projection.follows.includes(stream)) {
             for batch in batches(&stack, stream).await {
-                assert!(deliver(&handler, &messages_of([&batch])).await.is_empty(), "{} {stream}", projection.name);
+                assert!(
+                    deliver(&handler, &messages_of([&batch])).await.is_empty(),
+                    "{} {stream}",
+                    projection.name
+                );
             }
         }
         assert!(parked(&projector, &projection, 1).await.is_empty());
     }
     let row = projector.row(&orders(), order, 4).await.unwrap().unwrap();
     assert_eq!((row.version, row.read::<OrderRow>().unwrap().status), (4, OrderStatus::Confirmed));
-    assert!(projector.row(&orders(), silent, 1).await.unwrap().is_none(), "there is nothing to be read");
+    assert!(
+        projector.row(&orders(), silent, 1).await.unwrap().is_none(),
+        "there is nothing to be read"
+    );
     let row = projector.row(&stock(), book, 3).await.unwrap().unwrap();
     assert_eq!((row.version, row.content.data["on_hand"].as_u64()), (3, Some(5)));
     for (projection, refusals) in [(orders(), 3), (bestsellers(), 3), (stock(), 2)] {
@@ -64,8 +73,14 @@ async fn read_models_pass_over_refusals_and_go_on() {
         assert_same(&stack, &projection, 1, 2).await;
     }
     let fences = rows(&stack, &bestsellers(), 2).await;
-    let fence = fences.into_iter().find(|item| *item["row"].as_s().unwrap() == format!("bestsellers.2/fence/{silent}"));
-    assert_eq!(fence.unwrap()["version"].as_n().unwrap(), "1", "the position moved past the refusal");
+    let fence = fences
+        .into_iter()
+        .find(|item| *item["row"].as_s().unwrap() == format!("bestsellers.2/fence/{silent}"));
+    assert_eq!(
+        fence.unwrap()["version"].as_n().unwrap(),
+        "1",
+        "the position moved past the refusal"
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,12 @@ async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<
     let mut event = Event::default();
     event.records = records.to_vec();
     let (log, guard) = Log::catch();
-    let again = fan_out.handle(event).await.batch_item_failures.pop().and_then(|failure| failure.item_identifier);
+    let again = fan_out
+        .handle(event)
+        .await
+        .batch_item_failures
+        .pop()
+        .and_then(|failure| failure.item_identifier);
     drop(guard);
     (log.errors().len(), again)
 }
@@ -27,7 +32,8 @@ async fn an_outage_of_a_queue_is_reported_once() {
     let mut stack = TestStack::start().await;
     write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
     let records = stack.records(2).await;
-    let route = stack.resources.routes.iter_mut().find(|route| route.consumer.name == "orders").unwrap();
+    let route =
+        stack.resources.routes.iter_mut().find(|route| route.consumer.name == "orders").unwrap();
     route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
     let name = route.queue_url.rsplit('/').next().unwrap().to_owned();
     let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone());
@@ -37,7 +43,12 @@ async fn an_outage_of_a_queue_is_reported_once() {
         assert_eq!(hand_over(&fan_out, &records).await, (0, number(&records[0])), "it is known");
     }
     let sqs = &stack.clients().sqs;
-    let made = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true").send().await;
+    let made = sqs
+        .create_queue()
+        .queue_name(name)
+        .attributes(QueueAttributeName::FifoQueue, "true")
+        .send()
+        .await;
     assert_eq!(hand_over(&fan_out, &records).await, (0, None));
     sqs.delete_queue().queue_url(made.unwrap().queue_url().unwrap()).send().await.unwrap();
     assert_eq!(hand_over(&fan_out, &records).await, (1, number(&records[0])), "another outage");
@@ -47,7 +58,8 @@ async fn an_outage_of_a_queue_is_reported_once() {
 async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> Vec<usize> {
     let mut errors = Vec::new();
     for receives in 1..=7 {
-        let given: Vec<Message> = messages.iter().map(|message| Message { receives, ..message.clone() }).collect();
+        let given: Vec<Message> =
+            messages.iter().map(|message| Message { receives, ..message.clone() }).collect();
         let (log, guard) = Log::catch();
         assert_eq!(deliver(handler, &given).await, ids(&given));
         drop(guard);
@@ -72,5 +84,8 @@ async fn a_failure_that_may_pass_is_reported_at_the_fifth_receive() {
     // Its tables do not exist.
     let projector = stack.clients().system(&bookshop::app(), &Names::new("tomorrow")).projector();
     let handler = ProjectorHandler::new(orders(), projector);
-    assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(
+        errors_by_receive(&handler, &[Message::of(&batches[0])]).await,
+        [0, 0, 0, 0, 1, 0, 0]
+    );
 }

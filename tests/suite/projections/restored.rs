@@ -2,7 +2,9 @@
 //! diverged streams, name and park them; a rebuild repairs them.
 
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
-use crate::harness::events::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
+use crate::harness::events::{
+    Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write,
+};
 use crate::harness::messages::{Message, deliver, ids, messages_of};
 use crate::harness::stack::{TestStack, event_key};
 use bookshop::fulfilment;
@@ -28,7 +30,11 @@ async fn go_on(stack: &TestStack, stream: &StreamId, events: Vec<NewEvent>) -> B
 }
 
 /// An order with two or three events, all applied.
-async fn applied(stack: &TestStack, projection: &Projection, events: &[&dyn Stored]) -> (StreamId, Vec<Batch>) {
+async fn applied(
+    stack: &TestStack,
+    projection: &Projection,
+    events: &[&dyn Stored],
+) -> (StreamId, Vec<Batch>) {
     let order = new_order();
     let batches = write(&stack.store, &order, events).await;
     assert!(deliver(&stack.handler(*projection), &messages_of(&batches)).await.is_empty());
@@ -56,11 +62,18 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         go_on(&stack, &longer, vec![cancelled("late").stored()]).await;
 
         let report = reconcile(&operator, &projection).await;
-        let found = (report.complete, report.last_pass.behind, report.last_pass.ahead, report.last_pass.other_chain);
+        let found = (
+            report.complete,
+            report.last_pass.behind,
+            report.last_pass.ahead,
+            report.last_pass.other_chain,
+        );
         assert_eq!(found, (false, 0, 2, 2), "{report:?}");
         let mut named = report.last_pass.strays.clone();
         named.sort();
-        let at = |stream: &StreamId, how: &str| format!("{stream} at version 3 in generation 1 is {how}");
+        let at = |stream: &StreamId, how: &str| {
+            format!("{stream} at version 3 in generation 1 is {how}")
+        };
         let mut expected = [
             at(&gone, "ahead of the stream, which is gone"),
             at(&shorter, "ahead of the stream, which ends at 2"),
@@ -69,7 +82,11 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         ];
         expected.sort();
         assert_eq!(named, expected);
-        assert_eq!(jobs::parked(&operator, &projection, 1).await.len(), 4, "all are listed, not ten only");
+        assert_eq!(
+            jobs::parked(&operator, &projection, 1).await.len(),
+            4,
+            "all are listed, not ten only"
+        );
         let resumed = operator.resume_stream(&projection, &shorter).await.unwrap();
         assert!(
             matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Diverged { version: 3, .. })))
@@ -78,7 +95,10 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         let report = rebuild(&operator, &projection, 2).await;
         assert!(report.complete, "{report:?}");
         let behind = operator.switch(&projection, false).await.unwrap();
-        assert!(!finish(&operator, &projection, behind).await.complete, "the old generation is as it was");
+        assert!(
+            !finish(&operator, &projection, behind).await.complete,
+            "the old generation is as it was"
+        );
         let removal = operator.drop_generation(&projection, None).await.unwrap();
         finish(&operator, &projection, removal).await;
         assert!(reconcile(&operator, &projection).await.complete);
@@ -91,7 +111,8 @@ async fn an_event_after_another_chain_is_not_applied() {
     for projection in [orders(), bestsellers()] {
         for carried in [true, false] {
             let stack = TestStack::start().await;
-            let (order, _) = applied(&stack, &projection, &[&placed("c", [(1, 2)]), &confirmed()]).await;
+            let (order, _) =
+                applied(&stack, &projection, &[&placed("c", [(1, 2)]), &confirmed()]).await;
             cut(&stack, &order, 1).await;
             let same = go_on(&stack, &order, vec![rejected("no books").stored()]).await;
             let next = go_on(&stack, &order, vec![confirmed().stored()]).await;
@@ -99,15 +120,24 @@ async fn an_event_after_another_chain_is_not_applied() {
             let before = stack.rows().await;
             let mut message = if carried { Message::of(&next) } else { Message::address_of(&next) };
             for message in [Message::of(&same), message.clone()] {
-                assert_eq!(deliver(&handler, std::slice::from_ref(&message)).await, ids([&message]));
+                assert_eq!(
+                    deliver(&handler, std::slice::from_ref(&message)).await,
+                    ids([&message])
+                );
             }
             assert_eq!(stack.rows().await, before);
             message.receives = 5;
             assert!(deliver(&handler, &[message.clone()]).await.is_empty(), "it is parked");
             let parked = jobs::parked(&stack.projector(), &projection, 1).await;
             let reason = "the position at version 2 is on another chain than the stream: rebuild";
-            assert_eq!(parked.iter().map(|parked| parked.error.as_str()).collect::<Vec<_>>(), [reason]);
-            assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "a later event stops no stream");
+            assert_eq!(
+                parked.iter().map(|parked| parked.error.as_str()).collect::<Vec<_>>(),
+                [reason]
+            );
+            assert!(
+                deliver(&handler, &[Message::of(&same)]).await.is_empty(),
+                "a later event stops no stream"
+            );
         }
     }
 }
@@ -117,7 +147,8 @@ async fn a_message_older_than_the_restored_table_is_let_go() {
     for projection in [orders(), bestsellers()] {
         let stack = TestStack::start().await;
         let order = new_order();
-        let old = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+        let old =
+            write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
         cut(&stack, &order, 1).await;
         let second = go_on(&stack, &order, vec![confirmed().stored()]).await;
         let third = go_on(&stack, &order, vec![cancelled("late").stored()]).await;
@@ -142,7 +173,10 @@ async fn a_row_without_a_hash_is_refused_by_name() {
     let request = stack.clients().dynamodb.put_item().table_name(stack.names.read_models());
     request.set_item(Some(row)).send().await.unwrap();
     let next = Message::of(&go_on(&stack, &order, vec![confirmed().stored()]).await);
-    assert_eq!(deliver(&stack.handler(projection), std::slice::from_ref(&next)).await, ids([&next]));
+    assert_eq!(
+        deliver(&stack.handler(projection), std::slice::from_ref(&next)).await,
+        ids([&next])
+    );
     let report = reconcile(&operator, &projection).await;
     assert!(!report.complete && report.last_pass.parked == 1, "{report:?}");
     let parked = jobs::parked(&operator, &projection, 1).await;
@@ -163,7 +197,10 @@ async fn a_row_of_another_chain_is_not_read_on() {
 }
 
 /// The events that a process gets.
-pub(super) async fn followed(stack: &TestStack, batch: &Batch) -> Result<Vec<u64>, ReactError<Infallible>> {
+pub(super) async fn followed(
+    stack: &TestStack,
+    batch: &Batch,
+) -> Result<Vec<u64>, ReactError<Infallible>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {
         told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
@@ -174,8 +211,10 @@ pub(super) async fn followed(stack: &TestStack, batch: &Batch) -> Result<Vec<u64
         version: batch.last_version(),
         batch: Some(batch.clone()),
     };
-    let failed =
-        stack.projector().react(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
+    let failed = stack
+        .projector()
+        .react(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect)
+        .await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
@@ -195,7 +234,10 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
         let stray = ReactError::<Infallible>::version(&error).is_none();
         let is_stray = matches!(
             error,
-            ReactError::Delivery(ProjectError::Diverged { version: 2, divergence: Divergence::OtherChain })
+            ReactError::Delivery(ProjectError::Diverged {
+                version: 2,
+                divergence: Divergence::OtherChain
+            })
         );
         assert!(stray && is_stray);
     }

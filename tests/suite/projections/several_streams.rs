@@ -29,17 +29,33 @@ async fn a_command_over_several_streams_is_projected_like_others() {
         ("confirm", [confirmed().stored(), reserved(1, 2).stored()]),
     ];
     for (command, events) in steps {
-        let parts = heads.iter().cloned().zip(events).map(|(head, event)| Part { head, events: vec![event] });
-        let written = stack.store.append_all(&metadata(command), parts.collect(), &[]).await.unwrap();
-        heads = written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
+        let parts = heads
+            .iter()
+            .cloned()
+            .zip(events)
+            .map(|(head, event)| Part { head, events: vec![event] });
+        let written =
+            stack.store.append_all(&metadata(command), parts.collect(), &[]).await.unwrap();
+        heads =
+            written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
     }
     assert_eq!(hand_over(&stack, &stack.records(4).await).await, None);
     for projection in read_models() {
         let received = stack.receive_all(projection.name).await;
-        let messages: Vec<Message> =
-            received.iter().map(|message| Message::new(&message.group, &message.body.to_string())).collect();
-        let followed = [&order, &book].into_iter().filter(|stream| projection.follows.includes(stream)).count();
-        assert_eq!(messages.len(), 2 * followed, "{} is notified of both commits of each stream", projection.name);
+        let messages: Vec<Message> = received
+            .iter()
+            .map(|message| Message::new(&message.group, &message.body.to_string()))
+            .collect();
+        let followed = [&order, &book]
+            .into_iter()
+            .filter(|stream| projection.follows.includes(stream))
+            .count();
+        assert_eq!(
+            messages.len(),
+            2 * followed,
+            "{} is notified of both commits of each stream",
+            projection.name
+        );
         assert!(deliver(&stack.handler(projection), &messages).await.is_empty());
     }
     assert!(!stack.rows().await.is_empty());

@@ -51,7 +51,9 @@ async fn an_older_program_writes_nothing_of_a_newer_shape() {
     assert_eq!(row(&stack, 2, &order).await, None);
     let report = finish(&operator, &newer_orders(), calls).await;
     assert!(report.complete, "{report:?}");
-    assert!(deliver(&stack.handler(newer_orders()), &messages_of([&first, &second])).await.is_empty());
+    assert!(
+        deliver(&stack.handler(newer_orders()), &messages_of([&first, &second])).await.is_empty()
+    );
     assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
     assert_eq!(row(&stack, 1, &order).await, at(2, &Value::Null));
 
@@ -59,7 +61,11 @@ async fn an_older_program_writes_nothing_of_a_newer_shape() {
     assert!(finish(&operator, &newer_orders(), behind).await.complete);
     let third = Message::of(&writer.append(vec![shipped().stored()]).await);
     let late = stack.handler(orders());
-    assert_eq!(deliver(&late, std::slice::from_ref(&third)).await, ids([&third]), "it is left to a newer program");
+    assert_eq!(
+        deliver(&late, std::slice::from_ref(&third)).await,
+        ids([&third]),
+        "it is left to a newer program"
+    );
     assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
     assert!(deliver(&stack.handler(newer_orders()), &[third]).await.is_empty());
     assert_eq!(row(&stack, 2, &order).await, at(3, &json!(3)));
@@ -75,20 +81,34 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     let second = writer.append(vec![confirmed().stored()]).await;
     let (newer, operator) = (stack.handler(newer_orders()), projector(&stack));
     let mut message = Message::of(&second);
-    assert_eq!(deliver(&newer, std::slice::from_ref(&message)).await, ids([&message]), "it is not applied");
+    assert_eq!(
+        deliver(&newer, std::slice::from_ref(&message)).await,
+        ids([&message]),
+        "it is not applied"
+    );
     message.receives = 5;
     assert!(deliver(&newer, &[message]).await.is_empty(), "it is parked");
     let status = operator.status(&newer_orders()).await.unwrap();
-    assert_eq!((status.foreign_shape(), status.shape, status.parked), (Some("orders/1"), "orders/2", 1));
+    assert_eq!(
+        (status.foreign_shape(), status.shape, status.parked),
+        (Some("orders/1"), "orders/2", 1)
+    );
     let reason = "generation 1 has shape orders/1, this program has orders/2: rebuild with the newer program";
     assert_eq!(jobs::parked(&operator, &newer_orders(), 1).await[0].error, reason);
     let refused = operator.reconcile(&newer_orders(), 1).await.unwrap_err();
     assert!(matches!(refused, RebuildError::OtherShape(_)), "{refused}");
     assert_eq!(row(&stack, 1, &order).await, at(1, &Value::Null));
     let read = operator.row(&newer_orders(), &order, 0).await.unwrap().unwrap();
-    assert_eq!((read.version, &read.read::<Value>().unwrap()["events"]), (2, &json!(2)), "what it reads is its own");
+    assert_eq!(
+        (read.version, &read.read::<Value>().unwrap()["events"]),
+        (2, &json!(2)),
+        "what it reads is its own"
+    );
 
-    assert!(rebuild(&operator, &newer_orders(), 2).await.complete, "the parked event is in the store");
+    assert!(
+        rebuild(&operator, &newer_orders(), 2).await.complete,
+        "the parked event is in the store"
+    );
     assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
     let third = writer.append(vec![shipped().stored()]).await;
     assert!(
@@ -98,7 +118,10 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     assert_eq!(row(&stack, 2, &order).await, at(3, &json!(3)));
     assert_eq!(row(&stack, 1, &order).await, at(1, &Value::Null), "an older program's");
     let older = reconcile(&operator, &orders()).await;
-    assert!(older.first_pass.behind > 0 && row(&stack, 1, &order).await == at(3, &Value::Null), "{older:?}");
+    assert!(
+        older.first_pass.behind > 0 && row(&stack, 1, &order).await == at(3, &Value::Null),
+        "{older:?}"
+    );
 }
 
 #[tokio::test]
@@ -137,6 +160,9 @@ async fn generations_without_a_shape_are_of_the_first_one() {
     let request = stack.clients().dynamodb.put_item().table_name(stack.names.read_models());
     request.set_item(Some(item)).send().await.unwrap();
     let message = Message::of(&batches[1]);
-    assert_eq!(deliver(&stack.handler(newer_orders()), std::slice::from_ref(&message)).await, ids([&message]));
+    assert_eq!(
+        deliver(&stack.handler(newer_orders()), std::slice::from_ref(&message)).await,
+        ids([&message])
+    );
     assert!(deliver(&stack.handler(orders()), &[message]).await.is_empty());
 }

@@ -1,7 +1,9 @@
 //! Rules of operations that only show between two requests.
 
 use super::rebuild::ruled;
-use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
+use crate::harness::events::{
+    Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write,
+};
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{Message, deliver, messages_of};
 use crate::harness::stack::{TestStack, event_key};
@@ -24,10 +26,13 @@ async fn what_comes_while_a_stream_is_unparked_is_applied() {
     let stack = TestStack::start().await;
     let (of, order) = (&orders(), new_order());
     let mut writer = Writer::new(&stack.store, &order);
-    let batches =
-        [writer.append(vec![placed("c", [(1, 2)]).stored()]).await, writer.append(vec![confirmed().stored()]).await];
+    let batches = [
+        writer.append(vec![placed("c", [(1, 2)]).stored()]).await,
+        writer.append(vec![confirmed().stored()]).await,
+    ];
     let older = ProjectorHandler::new(*of, stack.projector().with_fault(of.name, "OrderConfirmed"));
-    let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
+    let messages =
+        messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let (newer, wire) = ruled(&stack);
     let writer = Arc::new(Mutex::new(writer));
@@ -81,8 +86,10 @@ async fn a_resumed_process_is_notified_again_after_it_is_unparked() {
 }
 
 async fn count(stack: &TestStack, url: &str) -> u32 {
-    let counted =
-        [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
+    let counted = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
     let request = stack.clients().sqs.get_queue_attributes().queue_url(url);
     let answer = request.set_attribute_names(Some(counted.to_vec())).send().await.unwrap();
     answer.attributes.unwrap().values().map(|number| number.parse::<u32>().unwrap()).sum()
@@ -94,14 +101,19 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
     let (consumer, book) = (stock().consumer(), stock_of(1));
     let batches = write(&stack.store, &book, &[&received(5)]).await;
     let queue = stack.route(stock().name).queue_url.clone();
-    let dead = queue.replace(&stack.names.queue(&consumer), &stack.names.dead_letter_queue(&consumer));
+    let dead =
+        queue.replace(&stack.names.queue(&consumer), &stack.names.dead_letter_queue(&consumer));
     let sqs = &stack.clients().sqs;
     let mut struck = 0;
-    for (sent, fault) in (1..=6).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n)]).zip(1..).map(|(f, n)| (n, f))
+    for (sent, fault) in (1..=6)
+        .flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n)])
+        .zip(1..)
+        .map(|(f, n)| (n, f))
     {
         let letter = Message::of(&batches[0]);
         let request = sqs.send_message().queue_url(&dead).message_group_id(format!("stock-{sent}"));
-        let request = request.message_deduplication_id(&letter.id).message_body(letter.body.unwrap());
+        let request =
+            request.message_deduplication_id(&letter.id).message_body(letter.body.unwrap());
         request.send().await.unwrap();
         let wire = FaultInjector::default();
         let operations = Operations::new(
@@ -114,7 +126,10 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
         wire.arm(Some(fault));
         let _ = operations.redrive(&stock()).await;
         struck += u32::from(!wire.is_armed());
-        assert!(count(&stack, &dead).await + count(&stack, &queue).await >= sent, "lost by {fault:?}");
+        assert!(
+            count(&stack, &dead).await + count(&stack, &queue).await >= sent,
+            "lost by {fault:?}"
+        );
     }
     assert!(struck >= 8, "only {struck} faults came to pass");
 }
@@ -122,7 +137,8 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
 /// Makes an item of the event table unreadable.
 async fn damage(stack: &TestStack, stream: &StreamId, version: u64) {
     let request = stack.clients().dynamodb.get_item().table_name(stack.names.events());
-    let item = request.set_key(Some(event_key(stream.as_str(), version))).send().await.unwrap().item;
+    let item =
+        request.set_key(Some(event_key(stream.as_str(), version))).send().await.unwrap().item;
     let mut item = item.unwrap();
     item.insert("format".to_owned(), AttributeValue::N("99".to_owned()));
     stack.put_raw(item).await;
@@ -130,7 +146,10 @@ async fn damage(stack: &TestStack, stream: &StreamId, version: u64) {
 
 /// The applied version of the stream.
 async fn applied(stack: &TestStack, projection: &Projection, stream: &StreamId) -> Option<String> {
-    let keys = [format!("{}.1/{stream}", projection.name), format!("{}.1/fence/{stream}", projection.name)];
+    let keys = [
+        format!("{}.1/{stream}", projection.name),
+        format!("{}.1/fence/{stream}", projection.name),
+    ];
     let rows = stack.rows().await;
     let row = rows.iter().find(|item| keys.contains(item["row"].as_s().unwrap()));
     row.map(|row| row["version"].as_n().unwrap().clone())
@@ -138,10 +157,9 @@ async fn applied(stack: &TestStack, projection: &Projection, stream: &StreamId) 
 
 #[tokio::test]
 async fn events_before_a_corrupt_item_are_applied_for_any_item_sizes() {
-    for (commits, projection) in [1, 2]
-        .into_iter()
-        .flat_map(|commits| [orders(), bestsellers(), audit_index::PROJECTION].map(|projection| (commits, projection)))
-    {
+    for (commits, projection) in [1, 2].into_iter().flat_map(|commits| {
+        [orders(), bestsellers(), audit_index::PROJECTION].map(|projection| (commits, projection))
+    }) {
         let (stack, order) = (TestStack::start().await, new_order());
         let mut writer = Writer::new(&stack.store, &order);
         let (first, second) = (placed("c", [(1, 1)]).stored(), confirmed().stored());
@@ -157,10 +175,16 @@ async fn events_before_a_corrupt_item_are_applied_for_any_item_sizes() {
         let message = Message::address_of(&last);
         assert_eq!(deliver(&stack.handler(projection), &[message]).await.len(), 1);
         if projection.name == audit_index::PROJECTION.name {
-            let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
+            let sound = sound
+                .into_iter()
+                .flat_map(|batch| batch.commits)
+                .map(|commit| (order.clone(), commit));
             let index = stack.system().audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
-            assert!(entries.iter().all(|entry| *entry == EntryMatch::Same), "in {commits} commits: {entries:?}");
+            assert!(
+                entries.iter().all(|entry| *entry == EntryMatch::Same),
+                "in {commits} commits: {entries:?}"
+            );
         } else {
             let applied = applied(&stack, &projection, &order).await;
             assert_eq!(applied.as_deref(), Some("2"), "{} in {commits} commits", projection.name);
@@ -179,11 +203,18 @@ async fn a_long_stream_is_resumed_by_a_page_and_then_by_messages() {
         batches.push(writer.append((0..500).map(|_| confirmed().stored()).collect()).await);
     }
     let older = ProjectorHandler::new(*of, stack.projector().with_fault(of.name, "OrderConfirmed"));
-    let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
+    let messages =
+        messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let projector = stack.projector().with_resume_time(Duration::ZERO);
     let sqs = stack.clients().sqs.clone();
-    let operations = Operations::new(bookshop::app(), stack.store.clone(), projector.clone(), sqs, stack.names.clone());
+    let operations = Operations::new(
+        bookshop::app(),
+        stack.store.clone(),
+        projector.clone(),
+        sqs,
+        stack.names.clone(),
+    );
     let resumed = operations.resume(of, Some(&order), None).await.unwrap();
     assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
     assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());

@@ -22,14 +22,23 @@ async fn a_transaction_that_met_another_one_is_done_again() {
         let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
         let handler = ProjectorHandler::new(bestsellers(), projector);
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-        let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "injected at the wire" }]);
+        let reasons =
+            json!([{ "Code": "None" }, { "Code": code, "Message": "injected at the wire" }]);
         let canceled = json!({ "__type": kind, "Message": "injected at the wire", "CancellationReasons": reasons });
         wire.rule(move |seen| {
             let first = seen.operation == "TransactWriteItems" && seen.nth == 0;
-            std::future::ready(if first { Act::Answer(400, canceled.to_string()) } else { Act::Pass })
+            std::future::ready(if first {
+                Act::Answer(400, canceled.to_string())
+            } else {
+                Act::Pass
+            })
         });
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty(), "{code}");
-        let sent = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
+        let sent = wire
+            .operations()
+            .into_iter()
+            .filter(|operation| operation == "TransactWriteItems")
+            .count();
         assert_eq!(sent, 2, "{code} is no success");
         let expected = ReadModel::of_streams(&stack.store, [&order]).await.only("bestsellers");
         assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
@@ -56,9 +65,15 @@ async fn a_standby_behind_the_active_generation_is_behind() {
     let (head, _) = stack.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
     // Recorded after the job began: earlier commits are due in any case.
     let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
-    eventually("the clock goes on", async || (std::time::SystemTime::now() > after).then_some(())).await;
+    eventually("the clock goes on", async || (std::time::SystemTime::now() > after).then_some(()))
+        .await;
     let event = crate::harness::events::Stored::stored(&confirmed());
-    let second = stack.store.append(&head, vec![crate::harness::events::commit(vec![event])]).await.unwrap().batch;
+    let second = stack
+        .store
+        .append(&head, vec![crate::harness::events::commit(vec![event])])
+        .await
+        .unwrap()
+        .batch;
     assert!(second.commits[0].recorded_at > begun);
     assert!(deliver(&stack.handler(orders()), &[Message::of(&second)]).await.is_empty());
     let report = finish(&operator, &newer, proof).await;
@@ -74,7 +89,9 @@ async fn a_standby_behind_the_active_generation_is_behind() {
 fn strong(exchange: &Exchange) -> Option<bool> {
     let says = |request: &Value| request["ConsistentRead"] == json!(true);
     match exchange.operation.as_str() {
-        "BatchGetItem" => Some(exchange.request["RequestItems"].as_object().unwrap().values().all(says)),
+        "BatchGetItem" => {
+            Some(exchange.request["RequestItems"].as_object().unwrap().values().all(says))
+        }
         "GetItem" | "Query" | "Scan" => Some(says(&exchange.request)),
         _ => None,
     }
@@ -84,10 +101,14 @@ fn strong(exchange: &Exchange) -> Option<bool> {
 fn read(exchange: &Exchange) -> String {
     let request = &exchange.request;
     let table = request["TableName"].as_str().map(str::to_owned);
-    let table = table.unwrap_or_else(|| request["RequestItems"].as_object().unwrap().keys().next().unwrap().clone());
+    let table = table.unwrap_or_else(|| {
+        request["RequestItems"].as_object().unwrap().keys().next().unwrap().clone()
+    });
     let index = request["IndexName"].as_str().map(|name| format!("/{name}")).unwrap_or_default();
-    let row = if request["Key"].to_string().contains("/generations\"") { ", generations" } else { "" };
-    let batch = if request["RequestItems"].to_string().contains("fence/") { ", fences" } else { "" };
+    let row =
+        if request["Key"].to_string().contains("/generations\"") { ", generations" } else { "" };
+    let batch =
+        if request["RequestItems"].to_string().contains("fence/") { ", fences" } else { "" };
     format!("{} of {table}{index}{row}{batch}", exchange.operation)
 }
 
@@ -98,9 +119,12 @@ async fn what_a_proof_rests_on_is_read_strongly() {
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
     for projection in [orders(), bestsellers(), audit_index::PROJECTION] {
         let order = new_order();
-        let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+        let batches =
+            write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
         let handler = ProjectorHandler::new(projection, projector.clone());
-        for message in [Message::of(&batches[0]), Message::of(&batches[1]), Message::address_of(&batches[2])] {
+        for message in
+            [Message::of(&batches[0]), Message::of(&batches[1]), Message::address_of(&batches[2])]
+        {
             assert!(deliver(&handler, &[message]).await.is_empty());
         }
         assert!(jobs::rebuild(&projector, &projection, 1).await.complete);
@@ -126,6 +150,9 @@ async fn what_a_proof_rests_on_is_read_strongly() {
         ("BatchGetItem", format!("{rows}, fences")),
         ("BatchGetItem", stack.names.audit_index()),
     ] {
-        assert!(strong.contains(&format!("{operation} of {table}")), "{operation} of {table}: {strong:?}");
+        assert!(
+            strong.contains(&format!("{operation} of {table}")),
+            "{operation} of {table}: {strong:?}"
+        );
     }
 }

@@ -11,20 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 const CLIENTS: usize = 8;
 const BOOKS: [&str; 3] = ["9780306406157", "9781861972712", "9780131103627"];
 
-/// One client places orders of one to three books, and confirms or cancels two of three. The streams.
+/// One client places orders of one to three books, and confirms or cancels two of three. The
+/// streams.
 async fn shop(client: &Client, name: usize, orders: usize) -> Vec<String> {
     let mut streams = Vec::new();
     for number in 0..orders {
         let key = format!("client-{name}-order-{number}");
         let books = BOOKS.iter().take(1 + (name + number) % BOOKS.len());
-        let lines: Vec<Value> =
-            books.map(|isbn| json!({"isbn": isbn, "quantity": 1 + number % 3, "unit_price_minor": 995})).collect();
+        let lines: Vec<Value> = books
+            .map(|isbn| json!({"isbn": isbn, "quantity": 1 + number % 3, "unit_price_minor": 995}))
+            .collect();
         let order = json!({"customer_id": format!("c-{name}"), "currency": "EUR", "lines": lines});
         let answer = client.done("/orders", &key, &order).await;
         let stream = answer["stream"].as_str().unwrap().to_owned();
         let path = format!("/orders/{}", stream.strip_prefix("order-").unwrap());
         match number % 3 {
-            0 => drop(client.done(&format!("{path}/confirm"), &format!("{key}-end"), &json!({})).await),
+            0 => drop(
+                client.done(&format!("{path}/confirm"), &format!("{key}-end"), &json!({})).await,
+            ),
             1 => {
                 let reason = json!({"reason": "changed my mind \u{ffff}"});
                 client.done(&format!("{path}/cancel"), &format!("{key}-end"), &reason).await;
@@ -61,7 +65,8 @@ impl Expected {
         }
         for book in BOOKS {
             let events = client.events(&format!("stock-{book}")).await;
-            let copies = events.iter().map(|event| event["data"]["quantity"].as_u64().unwrap()).sum();
+            let copies =
+                events.iter().map(|event| event["data"]["quantity"].as_u64().unwrap()).sum();
             expected.stock.insert(book.to_owned(), (u64::try_from(events.len()).unwrap(), copies));
         }
         expected
@@ -77,7 +82,13 @@ impl Expected {
         };
         let (order_id, details) = (stream.strip_prefix("order-").unwrap(), &placed["data"]);
         let customer = details["customer_id"].as_str().unwrap().to_owned();
-        let view = json!([last["version"], status, customer, details["lines"], last["data"].get("reason")]);
+        let view = json!([
+            last["version"],
+            status,
+            customer,
+            details["lines"],
+            last["data"].get("reason")
+        ]);
         self.orders.insert(order_id.to_owned(), view);
         self.customers.entry(customer).or_default().insert(order_id.to_owned());
         if status == "cancelled" {
@@ -86,7 +97,8 @@ impl Expected {
         let day = placed["recorded_at"].as_str().unwrap()[..10].to_owned();
         for line in details["lines"].as_array().unwrap() {
             let isbn = line["isbn"].as_str().unwrap().to_owned();
-            *self.copies.entry(day.clone()).or_default().entry(isbn).or_default() += line["quantity"].as_i64().unwrap();
+            *self.copies.entry(day.clone()).or_default().entry(isbn).or_default() +=
+                line["quantity"].as_i64().unwrap();
         }
     }
 
@@ -97,7 +109,8 @@ impl Expected {
             eventually(&path, async || {
                 let order = client.get(&path).await.body;
                 let (version, reason) = (&order["version"], &order["reason"]);
-                (json!([version, order["status"], order["customer_id"], order["lines"], reason]) == *expected)
+                (json!([version, order["status"], order["customer_id"], order["lines"], reason])
+                    == *expected)
                     .then_some(())
             })
             .await;
@@ -106,13 +119,17 @@ impl Expected {
             let path = format!("/stock/{isbn}");
             eventually(&path, async || {
                 let stock = client.get(&path).await.body;
-                (stock["version"].as_u64().zip(stock["on_hand"].as_u64()) == Some(*expected)).then_some(())
+                (stock["version"].as_u64().zip(stock["on_hand"].as_u64()) == Some(*expected))
+                    .then_some(())
             })
             .await;
         }
         for (day, expected) in &self.copies {
             let path = format!("/bestsellers?day={day}");
-            eventually(&path, async || (sold(&client.get(&path).await.body) == *expected).then_some(())).await;
+            eventually(&path, async || {
+                (sold(&client.get(&path).await.body) == *expected).then_some(())
+            })
+            .await;
         }
         self.customers_have_their_orders(client).await;
     }
@@ -120,7 +137,11 @@ impl Expected {
     async fn customers_have_their_orders(&self, client: &Client) {
         for (customer, expected) in &self.customers {
             let page = client.get(&format!("/customers/{customer}/orders?limit=500")).await.body;
-            let orders = page["orders"].as_array().unwrap().iter().map(|order| order["order_id"].as_str().unwrap());
+            let orders = page["orders"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|order| order["order_id"].as_str().unwrap());
             assert_eq!(orders.map(str::to_owned).collect::<BTreeSet<_>>(), *expected);
         }
     }

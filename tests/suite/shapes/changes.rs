@@ -139,7 +139,8 @@ const BARE: &str = r#"{"type":"Put","schema":1,"data":{"name":"n","parts":[{"cou
 
 /// Golden files with one event each, all in the lock.
 fn kept(files: &[(&str, &str)]) -> Kept {
-    let files = files.iter().map(|(name, text)| (format!("{name}.json"), format!("{text}\n"))).collect();
+    let files =
+        files.iter().map(|(name, text)| (format!("{name}.json"), format!("{text}\n"))).collect();
     let kept = Kept { files, ..Kept::default() };
     Kept { lock: kept.digests(), ..kept }
 }
@@ -165,7 +166,9 @@ fn a_program_that_changed_nothing_has_no_fault() {
 fn an_added_field_is_found() {
     found::<with_a_field_more::Told>("cannot be read any more");
     found::<with_a_defaulted_field_more::Told>("is written otherwise today");
-    found::<with_an_optional_field_more::Told>("Put.data: field 5; what is stored in the shape Put.v1 stays");
+    found::<with_an_optional_field_more::Told>(
+        "Put.data: field 5; what is stored in the shape Put.v1 stays",
+    );
     found::<with_an_optional_field_more_in_a_list::Told>("Put.data.parts[]: field 2");
     found::<with_an_optional_field_more_in_a_variant::Told>("Put.data.size::Large: field 2");
     found::<with_a_list_more::Told>("Put.data: field 5");
@@ -208,15 +211,26 @@ fn an_opaque_shape_is_found() {
 fn a_shape_without_a_complete_file_is_found() {
     let faults = faults(&EventCodec::<first::Told>::new(&[]), &kept(&[("Put.v1", FULL)]));
     let missing = ["Put.data.size: variant Large", "Put.data.note: left out"];
-    assert!(missing.iter().all(|missing| faults.iter().any(|fault| fault.contains(missing))), "{faults:#?}");
+    assert!(
+        missing.iter().all(|missing| faults.iter().any(|fault| fault.contains(missing))),
+        "{faults:#?}"
+    );
 }
 
 #[test]
 fn a_golden_file_changed_added_or_removed_is_found() {
     type Change = fn(&mut Kept);
     let changes: [(Change, &str); 4] = [
-        (|kept| *kept.files.get_mut("Put.v1.json").unwrap() = FULL.replace('5', "6") + "\n", "changed or added"),
-        (|kept| drop(kept.files.insert("Put.v1.more.json".into(), FULL.replace('5', "6") + "\n")), "changed or added"),
+        (
+            |kept| *kept.files.get_mut("Put.v1.json").unwrap() = FULL.replace('5', "6") + "\n",
+            "changed or added",
+        ),
+        (
+            |kept| {
+                drop(kept.files.insert("Put.v1.more.json".into(), FULL.replace('5', "6") + "\n"))
+            },
+            "changed or added",
+        ),
         (|kept| drop(kept.files.remove("Put.v1.bare.json")), "changed or added"),
         (|kept| kept.files.clear(), "Put.v1 has no golden file any more"),
     ];
@@ -231,20 +245,24 @@ fn a_golden_file_changed_added_or_removed_is_found() {
 #[test]
 fn a_golden_file_with_a_wrong_name_is_found() {
     let loose = FULL.replace(":", ": ");
-    for (name, text) in [("Put.v2", FULL), ("Taken.v1", FULL), ("Put.v1", loose.as_str()), ("Put.v1", "{}")] {
+    for (name, text) in
+        [("Put.v2", FULL), ("Taken.v1", FULL), ("Put.v1", loose.as_str()), ("Put.v1", "{}")]
+    {
         let faults = faults(&EventCodec::<first::Told>::new(&[]), &kept(&[(name, text)]));
-        assert!(faults.iter().any(|fault| fault.starts_with(&format!("{name}.json "))), "{faults:#?}");
+        assert!(
+            faults.iter().any(|fault| fault.starts_with(&format!("{name}.json "))),
+            "{faults:#?}"
+        );
     }
 }
 
 /// The golden files of a program that adds `more` to each event, with an upcaster that sets it to
 /// 7.
 const EVOLVED: EventCodec<with_a_field_more::Told> = EventCodec::new(&[FROM_1]);
-const FROM_1: Upcaster = Upcaster { event_type: "Put", schema: 1, becomes: "Put", lift: more_of_old };
-const FULL_2: &str =
-    r#"{"type":"Put","schema":2,"data":{"name":"n","parts":[{"count":1}],"note":5,"size":"Small","more":7}}"#;
-const BARE_2: &str =
-    r#"{"type":"Put","schema":2,"data":{"name":"n","parts":[{"count":1}],"size":{"Large":{"by":2}},"more":7}}"#;
+const FROM_1: Upcaster =
+    Upcaster { event_type: "Put", schema: 1, becomes: "Put", lift: more_of_old };
+const FULL_2: &str = r#"{"type":"Put","schema":2,"data":{"name":"n","parts":[{"count":1}],"note":5,"size":"Small","more":7}}"#;
+const BARE_2: &str = r#"{"type":"Put","schema":2,"data":{"name":"n","parts":[{"count":1}],"size":{"Large":{"by":2}},"more":7}}"#;
 
 fn more_of_old(mut data: Value) -> serde_json::Result<Value> {
     data["more"] = json!(7);
@@ -276,7 +294,10 @@ fn a_changed_result_of_an_upcaster_is_found() {
     }
     let codec: EventCodec<with_a_field_more::Told> = EventCodec::new(&[OTHERWISE]);
     let faults = faults(&codec, &evolved());
-    assert!(faults.iter().any(|fault| fault.starts_with("Put.v1.json becomes another event")), "{faults:#?}");
+    assert!(
+        faults.iter().any(|fault| fault.starts_with("Put.v1.json becomes another event")),
+        "{faults:#?}"
+    );
 }
 
 #[test]
@@ -285,5 +306,8 @@ fn an_upcaster_without_a_golden_file_or_unused_is_found() {
     let new = kept(&[("Put.v2", FULL_2), ("Put.v2.bare", BARE_2)]);
     let faults = faults(&codec, &new);
     let words = ["lifts Put.v1, which has no golden file", "two upcasters lift Put.v1"];
-    assert!(words.iter().all(|words| faults.iter().any(|fault| fault.contains(words))), "{faults:#?}");
+    assert!(
+        words.iter().all(|words| faults.iter().any(|fault| fault.contains(words))),
+        "{faults:#?}"
+    );
 }

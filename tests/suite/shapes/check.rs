@@ -23,7 +23,10 @@ pub(super) fn steps(event_type: &str, schema: u32) -> String {
 }
 
 /// All faults, each with what to do.
-pub(super) fn faults<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: &Kept) -> Vec<String> {
+pub(super) fn faults<E: Serialize + DeserializeOwned>(
+    codec: &EventCodec<E>,
+    kept: &Kept,
+) -> Vec<String> {
     let mut check = Check { codec, kept, newest: BTreeMap::new(), faults: locked(kept) };
     for (name, text) in &kept.files {
         if let Err(fault) = check.file(name, text) {
@@ -40,7 +43,8 @@ pub(super) fn faults<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kep
 fn locked(kept: &Kept) -> Vec<String> {
     let digests = kept.digests();
     let shapes: BTreeSet<&String> = digests.keys().chain(kept.lock.keys()).collect();
-    let compared = shapes.into_iter().map(|shape| (shape, digests.get(shape), kept.lock.get(shape)));
+    let compared =
+        shapes.into_iter().map(|shape| (shape, digests.get(shape), kept.lock.get(shape)));
     let faults =
         compared.filter(|(_, digest, line)| digest != line).map(|(shape, digest, line)| match (digest, line) {
             (None, _) => format!("{shape} has no golden file any more, but stored events may have it: restore it"),
@@ -75,15 +79,26 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         let stored = event_of(name, text)?;
         let (event_type, schema) = (&stored.event_type, stored.schema);
         let event = self.codec.decode(&stored).map_err(|error| {
-            format!("{name} cannot be read any more: {}; {}", chain(&error), steps(event_type, schema))
+            format!(
+                "{name} cannot be read any more: {}; {}",
+                chain(&error),
+                steps(event_type, schema)
+            )
         })?;
-        let written = self.codec.encode(&event).map_err(|error| format!("{name}: {}", chain(&error)))?;
+        let written =
+            self.codec.encode(&event).map_err(|error| format!("{name}: {}", chain(&error)))?;
         let today = text_of(&written);
         if (written.event_type.as_str(), written.schema) != (event_type, schema) {
             let kept = self.kept.files.values().any(|kept| *kept == today);
             let shape = shape(&written.event_type, written.schema);
-            let advice = format!("{name} becomes another event: if this is right, keep it as domain/golden/");
-            return if kept { Ok(()) } else { Err(format!("{advice}{shape}.from_v{schema}.json:\n{today}")) };
+            let advice = format!(
+                "{name} becomes another event: if this is right, keep it as domain/golden/"
+            );
+            return if kept {
+                Ok(())
+            } else {
+                Err(format!("{advice}{shape}.from_v{schema}.json:\n{today}"))
+            };
         }
         self.newest.entry(event_type.clone()).or_default().push(tagged(&stored));
         if today == text {
@@ -99,7 +114,9 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         for upcaster in self.codec.upcasters() {
             let from = shape(upcaster.event_type, upcaster.schema);
             if !self.kept.digests().contains_key(&from) {
-                self.faults.push(format!("an upcaster lifts {from}, which has no golden file: add {from}.json"));
+                self.faults.push(format!(
+                    "an upcaster lifts {from}, which has no golden file: add {from}.json"
+                ));
             }
             if !steps.insert(from.clone()) {
                 self.faults.push(format!("two upcasters lift {from}: one of them never runs"));
@@ -118,9 +135,14 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
             }
         }
         let digests = self.kept.digests();
-        let shapes = outline.types().into_iter().map(|written| shape(written, self.codec.newest_schema(written)));
+        let shapes = outline
+            .types()
+            .into_iter()
+            .map(|written| shape(written, self.codec.newest_schema(written)));
         for shape in shapes.filter(|shape| !digests.contains_key(shape)) {
-            self.faults.push(format!("{shape} is written and has no golden file: add domain/golden/{shape}.json"));
+            self.faults.push(format!(
+                "{shape} is written and has no golden file: add domain/golden/{shape}.json"
+            ));
         }
         for missing in outline.not_shown() {
             let event_type = missing.split(['.', ':']).next().unwrap_or_default();
@@ -134,10 +156,12 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         for (event_type, events) in self.newest.clone() {
             let mut keys = Keys::new();
             events.iter().for_each(|event| keys_of(&event["data"], "data", &mut keys));
-            let shown: Absences = events.iter().flat_map(|event| absences(&event["data"], "data", &keys)).collect();
+            let shown: Absences =
+                events.iter().flat_map(|event| absences(&event["data"], "data", &keys)).collect();
             let less = events.iter().flat_map(|event| lessened(&event["data"]));
             let written = less.filter_map(|data| self.rewritten(&event_type, data));
-            let absent: Absences = written.flat_map(|data| absences(&data, "data", &keys)).collect();
+            let absent: Absences =
+                written.flat_map(|data| absences(&data, "data", &keys)).collect();
             for (place, how) in absent.difference(&shown) {
                 self.unseen(&event_type, &format!("{event_type}.{place}: {how}"));
             }
@@ -159,7 +183,10 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         let schema = self.codec.newest_schema(event_type);
         let shape = shape(event_type, schema);
         self.faults.push(match self.kept.lock.contains_key(&shape) {
-            true => format!("not in any golden file of {shape}: {missing}; {}", steps(event_type, schema)),
+            true => format!(
+                "not in any golden file of {shape}: {missing}; {}",
+                steps(event_type, schema)
+            ),
             false => format!("not in any golden file of {shape}: {missing}; add one that has it"),
         });
     }
@@ -170,7 +197,9 @@ type Keys = BTreeMap<String, BTreeSet<String>>;
 
 fn keys_of(data: &Value, place: &str, keys: &mut Keys) {
     match data {
-        Value::Array(values) => values.iter().for_each(|value| keys_of(value, &format!("{place}[]"), keys)),
+        Value::Array(values) => {
+            values.iter().for_each(|value| keys_of(value, &format!("{place}[]"), keys))
+        }
         Value::Object(fields) => {
             keys.entry(place.to_owned()).or_default().extend(fields.keys().cloned());
             fields.iter().for_each(|(key, value)| keys_of(value, &format!("{place}.{key}"), keys));
@@ -185,10 +214,15 @@ type Absences = BTreeSet<(String, &'static str)>;
 fn absences(data: &Value, place: &str, keys: &Keys) -> Absences {
     match data {
         Value::Null => Absences::from([(place.to_owned(), "null")]),
-        Value::Array(values) => values.iter().flat_map(|value| absences(value, &format!("{place}[]"), keys)).collect(),
+        Value::Array(values) => {
+            values.iter().flat_map(|value| absences(value, &format!("{place}[]"), keys)).collect()
+        }
         Value::Object(fields) => {
-            let inner = fields.iter().flat_map(|(key, value)| absences(value, &format!("{place}.{key}"), keys));
-            let absent = keys.get(place).into_iter().flatten().filter(|key| !fields.contains_key(*key));
+            let inner = fields
+                .iter()
+                .flat_map(|(key, value)| absences(value, &format!("{place}.{key}"), keys));
+            let absent =
+                keys.get(place).into_iter().flatten().filter(|key| !fields.contains_key(*key));
             inner.chain(absent.map(|key| (format!("{place}.{key}"), "left out"))).collect()
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) => Absences::new(),
@@ -215,11 +249,18 @@ fn lessened(data: &Value) -> Vec<Value> {
 /// The JSON pointers of all values in the data.
 fn places(data: &Value, place: &str) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match data {
-        Value::Array(values) => (0..).zip(values).map(|(index, value)| (format!("{place}/{index}"), value)).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (format!("{place}/{key}"), value)).collect(),
+        Value::Array(values) => {
+            (0..).zip(values).map(|(index, value)| (format!("{place}/{index}"), value)).collect()
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (format!("{place}/{key}"), value)).collect()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
-    inner.into_iter().flat_map(|(place, value)| [vec![place.clone()], places(value, &place)].concat()).collect()
+    inner
+        .into_iter()
+        .flat_map(|(place, value)| [vec![place.clone()], places(value, &place)].concat())
+        .collect()
 }
 
 fn tagged(event: &NewEvent) -> Value {

@@ -45,8 +45,13 @@ fn lock(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let mut lock = BTreeMap::new();
     for line in lines {
-        let (shape, digest) = line.split_once(' ').unwrap_or_else(|| panic!("shapes.lock: {line:?}"));
-        assert_eq!(lock.insert(shape.to_owned(), digest.to_owned()), None, "shapes.lock has {shape} twice");
+        let (shape, digest) =
+            line.split_once(' ').unwrap_or_else(|| panic!("shapes.lock: {line:?}"));
+        assert_eq!(
+            lock.insert(shape.to_owned(), digest.to_owned()),
+            None,
+            "shapes.lock has {shape} twice"
+        );
     }
     lock
 }
@@ -68,13 +73,19 @@ pub(super) fn text_of(event: &NewEvent) -> String {
 
 /// The event of a golden file, if the file's name is right.
 pub(super) fn event_of(name: &str, text: &str) -> Result<NewEvent, String> {
-    let event: NewEvent = serde_json::from_str(text).map_err(|error| format!("{name} is no stored event: {error}"))?;
+    let event: NewEvent = serde_json::from_str(text)
+        .map_err(|error| format!("{name} is no stored event: {error}"))?;
     if text_of(&event) != text {
-        return Err(format!("{name} is not to the byte as the store writes it: {}", text_of(&event)));
+        return Err(format!(
+            "{name} is not to the byte as the store writes it: {}",
+            text_of(&event)
+        ));
     }
     let named = shape(&event.event_type, event.schema);
     if !name.ends_with(".json") || shape_of(name) != named {
-        return Err(format!("{name} holds {named}: call it {named}.json, or {named}.<what is special>.json"));
+        return Err(format!(
+            "{name} holds {named}: call it {named}.json, or {named}.<what is special>.json"
+        ));
     }
     Ok(event)
 }

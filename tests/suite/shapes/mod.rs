@@ -32,7 +32,8 @@ fn bookshop() -> Kept {
 fn kept_of<E>(codec: &EventCodec<E>, today: &[&str]) -> Kept {
     let past = codec.upcasters().iter().map(|upcaster| upcaster.event_type);
     let types: BTreeSet<&str> = today.iter().copied().chain(past).collect();
-    let ours = |name: &String| name.split('.').next().is_some_and(|event_type| types.contains(event_type));
+    let ours =
+        |name: &String| name.split('.').next().is_some_and(|event_type| types.contains(event_type));
     let mut kept = bookshop();
     kept.files.retain(|name, _| ours(name));
     kept.lock.retain(|name, _| ours(name));
@@ -53,8 +54,11 @@ fn access() -> Kept {
 
 #[test]
 fn every_stored_shape_can_be_read_and_none_has_changed() {
-    let faults =
-        [faults(&events::ORDER, &orders()), faults(&events::STOCK, &stock()), faults(&readings::EVENTS, &access())];
+    let faults = [
+        faults(&events::ORDER, &orders()),
+        faults(&events::STOCK, &stock()),
+        faults(&readings::EVENTS, &access()),
+    ];
     let faults = faults.concat();
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n\n"));
 }
@@ -67,7 +71,11 @@ fn every_golden_file_is_of_orders_stock_or_access() {
 }
 
 /// Each event is stored under the name that `event_type` returns.
-fn tells_its_type<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: Kept, told: fn(&E) -> &'static str) {
+fn tells_its_type<E: Serialize + DeserializeOwned>(
+    codec: &EventCodec<E>,
+    kept: Kept,
+    told: fn(&E) -> &'static str,
+) {
     for (name, text) in kept.files {
         let event = codec.decode(&event_of(&name, &text).unwrap()).unwrap();
         assert_eq!(told(&event), codec.encode(&event).unwrap().event_type, "{name}");
@@ -87,7 +95,8 @@ fn ignores_more<E: DeserializeOwned + PartialEq + Debug>(codec: &EventCodec<E>, 
         let stored = event_of(&name, &text).unwrap();
         let mut data: Value = serde_json::from_str(stored.data.get()).unwrap();
         data["unheard"] = json!({ "of": ["anything"] });
-        let more = NewEvent { data: serde_json::value::to_raw_value(&data).unwrap(), ..stored.clone() };
+        let more =
+            NewEvent { data: serde_json::value::to_raw_value(&data).unwrap(), ..stored.clone() };
         assert_eq!(codec.decode(&more).unwrap(), codec.decode(&stored).unwrap(), "{name}");
     }
 }

@@ -6,8 +6,8 @@
 
 use serde::de::value::{Error, StrDeserializer, U64Deserializer};
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
@@ -68,7 +68,12 @@ impl Outline {
     }
 
     fn read<E: DeserializeOwned>(&self, name: &str, sample: &Value) -> Result<E, Error> {
-        E::deserialize(Traced { outline: self, value: sample, place: name.to_owned(), spot: String::new() })
+        E::deserialize(Traced {
+            outline: self,
+            value: sample,
+            place: name.to_owned(),
+            spot: String::new(),
+        })
     }
 
     fn ask_for_fields<E: DeserializeOwned>(
@@ -153,7 +158,13 @@ impl<'de> Deserializer<'de> for Traced<'_> {
                 let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
                 // The tag comes first, because serde buffers the values before it.
                 keys.sort_by_key(|key| *key != "type");
-                visitor.visit_map(Fields { object: &self, fields, keys, value: Next::None, end: false })
+                visitor.visit_map(Fields {
+                    object: &self,
+                    fields,
+                    keys,
+                    value: Next::None,
+                    end: false,
+                })
             }
         }
     }
@@ -163,7 +174,11 @@ impl<'de> Deserializer<'de> for Traced<'_> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -205,7 +220,10 @@ struct Elements<'a> {
 impl<'de> SeqAccess<'de> for Elements<'_> {
     type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
         let Some(value) = self.values.get(self.next) else { return Ok(None) };
         let spot = format!("[{}]", self.next);
         self.next += 1;
@@ -222,7 +240,10 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
     type Error = Error;
     type Variant = Traced<'a>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Traced<'a>), Error> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Traced<'a>), Error> {
         let variant: StrDeserializer<'_, Error> = self.variant.into_deserializer();
         Ok((seed.deserialize(variant)?, self.content))
     }
@@ -243,7 +264,11 @@ impl<'de> VariantAccess<'de> for Traced<'_> {
         self.deserialize_any(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         self.deserialize_any(visitor)
     }
 }
@@ -273,7 +298,10 @@ impl Fields<'_> {
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         let outline = self.object.outline;
         if !self.keys.is_empty() {
             let (key, of_struct) = (self.keys.remove(0), Cell::new(false));
@@ -291,7 +319,10 @@ impl<'de> MapAccess<'de> for Fields<'_> {
             let _ = seed.deserialize(Key { key: "\0", of_struct: &of_struct });
             match of_struct.get() {
                 true => {
-                    outline.structs.borrow_mut().insert(self.object.spot.clone(), self.object.place.clone());
+                    outline
+                        .structs
+                        .borrow_mut()
+                        .insert(self.object.spot.clone(), self.object.place.clone());
                 }
                 false => self.object.part("an entry", !self.fields.is_empty()),
             }
@@ -309,9 +340,11 @@ impl<'de> MapAccess<'de> for Fields<'_> {
                 let value = &self.fields[key];
                 seed.deserialize(self.object.inner(value, &place, &format!(".{key}")))
             }
-            Next::Asked(number) => {
-                seed.deserialize(Asked { outline: self.object.outline, place: &self.object.place, number })
-            }
+            Next::Asked(number) => seed.deserialize(Asked {
+                outline: self.object.outline,
+                place: &self.object.place,
+                number,
+            }),
             Next::None => Err(Error::custom("a value without its key")),
         }
     }
@@ -327,7 +360,9 @@ impl<'de> Deserializer<'de> for Key<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("it is read through a buffer (flattened, untagged, internally tagged) and has no outline"))
+        Err(Error::custom(
+            "it is read through a buffer (flattened, untagged, internally tagged) and has no outline",
+        ))
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -343,7 +378,11 @@ impl<'de> Deserializer<'de> for Key<'_> {
         visitor.visit_str(self.key)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
-    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, LoadedStream, NewCommit, Options,
-    StreamId,
+    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, LoadedStream,
+    NewCommit, Options, StreamId,
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::engines::dynamodb::DynamoDb;
@@ -52,7 +52,12 @@ impl Engine {
             None => {
                 let folder = tempfile::tempdir().unwrap();
                 let (engine, clients) = dynamodb(&folder.path().join("events.db")).await;
-                (engine.endpoint().to_owned(), EngineKind::Embedded, clients, Some((engine, folder)))
+                (
+                    engine.endpoint().to_owned(),
+                    EngineKind::Embedded,
+                    clients,
+                    Some((engine, folder)),
+                )
             }
         };
         let client = clients.dynamodb;
@@ -106,7 +111,10 @@ impl Table {
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
-        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
+        self.process_that_remembers(
+            options,
+            HandlerOptions { cached_streams: 0, ..HandlerOptions::default() },
+        )
     }
 
     /// A process that keeps what it knows of streams.
@@ -114,11 +122,20 @@ impl Table {
         self.process_that_remembers(Options::default(), HandlerOptions::default())
     }
 
-    pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
+    pub(super) fn process_that_remembers(
+        &self,
+        options: Options,
+        memory: HandlerOptions,
+    ) -> Process {
         let (client, wire) = self.wired();
         let store = EventStore::with_options(client, &self.name, options);
         let purses = CommandHandler::with_options(store.clone(), PURSE, memory.clone());
-        Process { tallies: CommandHandler::with_options(store.clone(), TALLY, memory), purses, store, wire }
+        Process {
+            tallies: CommandHandler::with_options(store.clone(), TALLY, memory),
+            purses,
+            store,
+            wire,
+        }
     }
 
     /// A client on a wire of its own.
@@ -134,8 +151,13 @@ impl Table {
 
     /// The items of a stream as they lie in the table, whatever they are.
     pub(super) async fn items(&self, stream: &StreamId) -> Vec<Item> {
-        let pages = self.client.query().table_name(&self.name).key_condition_expression("stream_id = :stream");
-        let pages = pages.expression_attribute_values(":stream", AttributeValue::S(stream.to_string()));
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("stream_id = :stream");
+        let pages =
+            pages.expression_attribute_values(":stream", AttributeValue::S(stream.to_string()));
         let mut items = pages.consistent_read(true).into_paginator().items().send();
         let mut all = Vec::new();
         while let Some(item) = items.next().await {
@@ -152,11 +174,20 @@ impl Table {
     /// Writes up to 25 items at once.
     pub(super) async fn put_all(&self, items: Vec<Item>) {
         let put = |item| PutRequest::builder().set_item(Some(item)).build().unwrap();
-        let mut left: Vec<_> =
-            items.into_iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
+        let mut left: Vec<_> = items
+            .into_iter()
+            .map(|item| WriteRequest::builder().put_request(put(item)).build())
+            .collect();
         while !left.is_empty() {
-            let answer = self.client.batch_write_item().request_items(&self.name, left).send().await.unwrap();
-            left = answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
+            let answer = self
+                .client
+                .batch_write_item()
+                .request_items(&self.name, left)
+                .send()
+                .await
+                .unwrap();
+            left =
+                answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
         }
     }
 

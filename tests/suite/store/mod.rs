@@ -1,8 +1,8 @@
 //! The contract of the event store, checked with the real SDK client on the engine that the
-//! environment names (see [`crate::harness::engine`]): the embedded one, ministack or AWS. The wire below
-//! the SDK adds what no engine here does: stale reads, lost answers, throttling.
-//! ministack reports wrong read units: it rounds an eventually consistent read down. So read units
-//! are asserted on other engines only; write units and requests on all.
+//! environment names (see [`crate::harness::engine`]): the embedded one, ministack or AWS. The wire
+//! below the SDK adds what no engine here does: stale reads, lost answers, throttling. ministack
+//! reports wrong read units: it rounds an eventually consistent read down. So read units are
+//! asserted on other engines only; write units and requests on all.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,5 +45,6 @@ use crate::harness::engine::EngineKind;
 use crate::harness::wire::{Act, Seen, Spent};
 use engine::{Engine, Process, Table};
 use tally::{
-    Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note, open, request, stream,
+    Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note,
+    open, request, stream,
 };

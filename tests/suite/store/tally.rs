@@ -3,8 +3,8 @@
 use super::engine::Process;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CodecError, CommandMetadata, CommandRequest, CommandResult, EventCodec, ExecuteError, Fingerprint, Id, Model,
-    NewCommit, NewEvent, SnapshotCodec, StreamId,
+    CodecError, CommandMetadata, CommandRequest, CommandResult, EventCodec, ExecuteError,
+    Fingerprint, Id, Model, NewCommit, NewEvent, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -44,8 +44,13 @@ pub(super) type Answer = Result<CommandResult, ExecuteError<Refusal>>;
 const TOLD: EventCodec<Told> = EventCodec::new(&[]);
 
 /// The model of a tally.
-pub(super) const TALLY: Model<Tally, Told> =
-    Model { initial: Tally::default, evolve, encode, decode, snapshot: Some(SnapshotCodec::json("tally/1")) };
+pub(super) const TALLY: Model<Tally, Told> = Model {
+    initial: Tally::default,
+    evolve,
+    encode,
+    decode,
+    snapshot: Some(SnapshotCodec::json("tally/1")),
+};
 
 fn evolve(tally: Tally, told: &Told) -> Tally {
     let tally = Tally { events: tally.events + 1, ..tally };
@@ -67,11 +72,17 @@ fn decode(event: &NewEvent) -> Result<Told, CodecError> {
 
 /// Opens a tally; refused if it is open.
 pub(super) fn open(tally: &Tally) -> Result<Vec<Told>, Refusal> {
-    if tally.events > 0 { Err(Refusal::OpenAlready) } else { Ok(vec![Told::Opened { by: "tester".into() }]) }
+    if tally.events > 0 {
+        Err(Refusal::OpenAlready)
+    } else {
+        Ok(vec![Told::Opened { by: "tester".into() }])
+    }
 }
 
 /// Adds a number; a no-op for 0, refused after it is closed.
-pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
+pub(super) fn count(
+    number: u64,
+) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
     move |tally| match number {
         _ if tally.closed => Err(Refusal::Closed),
         0 => Ok(vec![]),
@@ -101,7 +112,11 @@ pub(super) fn metadata(command: impl Into<String>, asked: &str) -> CommandMetada
 }
 
 /// A command for the stream, with the fingerprint of `asked`.
-pub(super) fn request(stream: &StreamId, command: impl Into<String>, asked: &str) -> CommandRequest {
+pub(super) fn request(
+    stream: &StreamId,
+    command: impl Into<String>,
+    asked: &str,
+) -> CommandRequest {
     let metadata = metadata(command, asked);
     CommandRequest { stream: stream.clone(), metadata, expected_version: None, creates: false }
 }
@@ -122,7 +137,10 @@ pub(super) fn note(text: &str) -> NewEvent {
 
 /// A commit with a note for each text.
 pub(super) fn new_commit(command: &str, texts: &[&str]) -> NewCommit {
-    NewCommit { metadata: metadata(command, command), events: texts.iter().map(|text| note(text)).collect() }
+    NewCommit {
+        metadata: metadata(command, command),
+        events: texts.iter().map(|text| note(text)).collect(),
+    }
 }
 
 impl Process {
@@ -147,7 +165,8 @@ impl Process {
     /// The tally as all events of the stream make it.
     pub(super) async fn tally(&self, stream: &StreamId) -> Tally {
         let batches = self.load(stream).await.batches;
-        let events = batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
+        let events =
+            batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
         let events = events.filter(|event| !event.body.is_of_store());
         events.fold(Tally::default(), |tally, event| evolve(tally, &decode(&event.body).unwrap()))
     }

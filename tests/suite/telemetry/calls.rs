@@ -10,11 +10,15 @@ use tokio::net::TcpListener;
 /// Invokes twice; the first fails in that way. Returns the log lines as JSON.
 async fn call(what: &str, dsn: &str) -> Vec<Value> {
     let mut command = reporting(["call", what], dsn);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
+    let output =
+        tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     let Output { status, stdout, stderr } = output;
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(status.success() && stderr.is_empty(), "{stdout}{stderr}");
-    stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))).collect()
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}")))
+        .collect()
 }
 
 /// The results of the invocations.
@@ -36,8 +40,14 @@ async fn a_panic_is_reported_and_ends_only_its_invocation() {
     let lines = call("panic", &ingest.dsn).await;
     assert_eq!(answers(&lines), ["panic", "done"]);
     let [event] = ingest.events().try_into().unwrap();
-    assert_eq!((&event["message"], &event["contexts"]["fields"]["panic"]), (&json!("a panic"), &json!("a defect")));
-    assert!(event["contexts"]["fields"]["location"].as_str().unwrap().contains("call.rs"), "{event:#}");
+    assert_eq!(
+        (&event["message"], &event["contexts"]["fields"]["panic"]),
+        (&json!("a panic"), &json!("a defect"))
+    );
+    assert!(
+        event["contexts"]["fields"]["location"].as_str().unwrap().contains("call.rs"),
+        "{event:#}"
+    );
     let logged = line(&lines, "a panic");
     assert_eq!((&logged["error_id"], &logged["level"]), (&event["event_id"], &json!("ERROR")));
 }
@@ -50,7 +60,10 @@ async fn an_error_is_reported_with_its_tags_and_causes() {
     let [event] = ingest.events().try_into().unwrap();
     assert_eq!(chain(&event)[0], "the message cannot be read");
     assert!(chain(&event)[1].starts_with("invalid type: string \"…\", expected u32"), "{event:#}");
-    assert_eq!((&event["message"], &event["environment"]), (&json!("a call failed"), &json!(STAGE)));
+    assert_eq!(
+        (&event["message"], &event["environment"]),
+        (&json!("a call failed"), &json!(STAGE))
+    );
     assert_eq!((&event["release"], &event["server_name"]), (&json!(RELEASE), &json!("local")));
     let tags = json!({"component": "projector", "request_id": "call-1"});
     assert_eq!(event["tags"], tags, "the call's own");
@@ -71,7 +84,8 @@ async fn a_report_has_the_ids_and_the_trace_of_its_work() {
     let trace = &event["contexts"]["trace"];
     assert_eq!(trace["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(trace["parent_span_id"], "b7ad6b7169203331");
-    let [before] = event["breadcrumbs"]["values"].as_array().cloned().unwrap_or_default().try_into().unwrap();
+    let [before] =
+        event["breadcrumbs"]["values"].as_array().cloned().unwrap_or_default().try_into().unwrap();
     assert_eq!((&before["message"], &before["data"]), (&json!("before"), &Value::Null));
     assert!(!event.to_string().contains("customer-of-the-log"), "{event:#}");
 }
@@ -99,7 +113,9 @@ async fn each_invocation_has_one_line_of_metrics() {
     let lines = call("error", "").await;
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     let [first, second] = metrics.as_slice() else { panic!("{lines:#?}") };
-    let told = |line: &Value| (line["request_id"].clone(), line["Messages"].clone(), line["Reports"].clone());
+    let told = |line: &Value| {
+        (line["request_id"].clone(), line["Messages"].clone(), line["Reports"].clone())
+    };
     assert_eq!(told(first), (json!("call-1"), json!(1.0), json!(1.0)));
     assert_eq!(told(second), (json!("call-2"), json!(1.0), Value::Null));
     assert_eq!((&first["Stage"], &first["Component"]), (&json!(STAGE), &json!("projector")));
@@ -108,7 +124,8 @@ async fn each_invocation_has_one_line_of_metrics() {
         (&directive["Namespace"], &directive["Dimensions"]),
         (&json!("Ledgerfold"), &json!([["Stage", "Component"]]))
     );
-    let names = |line: &Value| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len();
+    let names =
+        |line: &Value| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len();
     assert_eq!((names(first), names(second)), (2, 1));
 }
 

@@ -23,7 +23,10 @@ fn reporting<'a>(arguments: impl IntoIterator<Item = &'a str>, dsn: &str) -> Com
     let mut command = ledgerfold(arguments);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("SENTRY_") || name.to_ascii_lowercase().ends_with("_proxy") || name.starts_with("RUST_") {
+        if name.starts_with("SENTRY_")
+            || name.to_ascii_lowercase().ends_with("_proxy")
+            || name.starts_with("RUST_")
+        {
             command.env_remove(name);
         }
     }

@@ -41,7 +41,9 @@ impl Program {
         let update = dynamodb.update_item().table_name("ledgerfold-events");
         let update = update.key("stream_id", AttributeValue::S(stream.to_owned()));
         let update = update.key("version", AttributeValue::N("1".to_owned()));
-        let update = update.update_expression("REMOVE #format").expression_attribute_names("#format", "format");
+        let update = update
+            .update_expression("REMOVE #format")
+            .expression_attribute_names("#format", "format");
         update.send().await.unwrap();
     }
 }
@@ -52,9 +54,11 @@ fn trace_id(answer: &Response) -> String {
 
 #[tokio::test]
 async fn a_parked_stream_is_reported_once_in_its_trace() {
-    let (program, ingest) = open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
+    let (program, ingest) =
+        open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
     let path = program.ordered("place-1").await;
-    let cancelled = program.traced(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
+    let cancelled =
+        program.traced(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
     assert_eq!(cancelled.status, 200);
     let event = ingest.event("the report", |event| event["tags"]["consumer"] == "orders").await;
     assert_eq!(event["message"], "the stream is parked until it is resumed");
@@ -79,9 +83,15 @@ async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
     let (program, ingest) = open(&["--without-processes"], &[]).await;
     let (path, other) = (program.ordered("place-1").await, program.ordered("place-2").await);
     let ship = json!({"tracking_code": "1Z-999"});
-    assert_eq!(program.traced(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status, 200);
+    assert_eq!(
+        program.traced(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status,
+        200
+    );
     assert_eq!(program.traced(&format!("{other}/ship"), "s", &ship).await.status, 422);
-    assert_eq!(program.traced(&format!("{other}/ship"), "s", &json!({"tracking_code": 5})).await.status, 400);
+    assert_eq!(
+        program.traced(&format!("{other}/ship"), "s", &json!({"tracking_code": 5})).await.status,
+        400
+    );
     program.damage(&stream(&path)).await;
     let unread = program.get(&format!("/audit/streams/{}", stream(&path))).await;
     let trace = trace_id(&unread);
@@ -91,14 +101,20 @@ async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
     let event = ingest.event("the report", is_answer).await;
     assert_eq!(event["event_id"], problem["error_id"]);
     assert_eq!(event["contexts"]["trace"]["trace_id"], trace);
-    assert_eq!((&event["tags"]["component"], &event["transaction"]), (&json!("query-api"), &Value::Null));
+    assert_eq!(
+        (&event["tags"]["component"], &event["transaction"]),
+        (&json!("query-api"), &Value::Null)
+    );
     assert!(chain(&event)[0].contains("is damaged at version 1"), "{event:#}");
     assert_eq!(program.dev.interrupt().await, 0);
     // Fan-out reports the changed commit as another failure.
-    let (answers, others): (Vec<Value>, Vec<Value>) = ingest.events().into_iter().partition(is_answer);
+    let (answers, others): (Vec<Value>, Vec<Value>) =
+        ingest.events().into_iter().partition(is_answer);
     assert_eq!(answers.len(), 1, "{answers:#?}");
-    let tampering: Vec<_> =
-        others.iter().map(|event| (&event["tags"]["stream"], &event["tags"]["component"])).collect();
+    let tampering: Vec<_> = others
+        .iter()
+        .map(|event| (&event["tags"]["stream"], &event["tags"]["component"]))
+        .collect();
     assert_eq!(tampering, [(&json!(stream(&path)), &json!("fan-out"))], "{others:#?}");
     assert!(others.iter().chain(&answers).all(|event| !event.to_string().contains(CUSTOMER)));
 }
@@ -109,17 +125,27 @@ async fn sampled_steps_of_a_command_share_its_trace() {
     let path = program.ordered("place-1").await;
     let read = program.get(&format!("{path}?at_least=1")).await;
     assert_eq!(read.status, 200);
-    let receive = program.traced("/stock/9780306406157/receive", "receive-1", &json!({"quantity": 5})).await;
+    let receive =
+        program.traced("/stock/9780306406157/receive", "receive-1", &json!({"quantity": 5})).await;
     let trace = trace_id(&receive);
     let wanted = ["POST /stock/{isbn}/receive", "audit", "fan-out", "fulfilment", "stock"];
     let seen = || {
         let mut seen = std::collections::BTreeSet::new();
-        for step in ingest.transactions().iter().filter(|step| step["contexts"]["trace"]["trace_id"] == trace) {
+        for step in ingest
+            .transactions()
+            .iter()
+            .filter(|step| step["contexts"]["trace"]["trace_id"] == trace)
+        {
             seen.insert(step["transaction"].as_str().unwrap().to_owned());
         }
         seen
     };
-    becomes("each step arrives", async || seen(), |seen| wanted.iter().all(|name| seen.contains(*name))).await;
+    becomes(
+        "each step arrives",
+        async || seen(),
+        |seen| wanted.iter().all(|name| seen.contains(*name)),
+    )
+    .await;
     assert!(ingest.transactions().iter().all(|step| !step.to_string().contains(CUSTOMER)));
     assert_eq!(ingest.events(), Vec::<Value>::new(), "nothing failed");
 }

@@ -86,8 +86,10 @@ struct TemporaryEngine {
 impl TemporaryEngine {
     async fn start() -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("ledgerfold-bench-").tempdir();
-        let folder = folder.map_err(|error| Failure::new("the temporary folder cannot be created", error))?;
-        let key = AccessKey::generate().map_err(|error| Failure::new("the access key cannot be created", error))?;
+        let folder = folder
+            .map_err(|error| Failure::new("the temporary folder cannot be created", error))?;
+        let key = AccessKey::generate()
+            .map_err(|error| Failure::new("the access key cannot be created", error))?;
         let engine = failing(DynamoDb::start(&folder.path().join("bench.db"), &key).await)?;
         let endpoints = Endpoints::of_one(engine.endpoint(), key);
         Ok(Self { engine, endpoints, _folder: folder })

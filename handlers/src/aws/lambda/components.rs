@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 /// Runs an app as the function that `LEDGERFOLD_COMPONENT` names, until Lambda ends it.
 pub fn main(app: App) -> ExitCode {
-    let component = std::env::var("LEDGERFOLD_COMPONENT").ok().and_then(|name| Component::of_function(&name));
+    let component =
+        std::env::var("LEDGERFOLD_COMPONENT").ok().and_then(|name| Component::of_function(&name));
     match component.unwrap_or(Component::Program) {
         component @ Component::CommandApi => run(app, component, command_api),
         component @ Component::QueryApi => run(app, component, query_api),
@@ -55,7 +56,9 @@ async fn projector(start: Start) -> Served {
     let projector = start.system.projector();
     start.warm_read_models(&projector, &[projection]).await?;
     let continuations = start.system.continuations(&projection).await?;
-    let handler = ProjectorHandler::new(projection, projector).with_heartbeat().with_continuations(continuations);
+    let handler = ProjectorHandler::new(projection, projector)
+        .with_heartbeat()
+        .with_continuations(continuations);
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 
@@ -65,7 +68,8 @@ async fn process_manager(start: Start) -> Served {
     let projector = start.system.projector();
     start.warm_read_models(&projector, &[projection]).await?;
     let continuations = start.system.continuations(&projection).await?;
-    let handler = start.system.process(projection.name, projector).ok_or("the app has no such process")?;
+    let handler =
+        start.system.process(projection.name, projector).ok_or("the app has no such process")?;
     let handler = handler.with_heartbeat().with_continuations(continuations);
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }

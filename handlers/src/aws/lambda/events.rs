@@ -34,7 +34,10 @@ impl Start {
     ///
     /// # Errors
     /// When Lambda cannot be asked for events.
-    pub async fn serve_queue<F>(self, handle: impl Fn(SqsEvent, Duration) -> F) -> Result<(), FunctionFailure>
+    pub async fn serve_queue<F>(
+        self,
+        handle: impl Fn(SqsEvent, Duration) -> F,
+    ) -> Result<(), FunctionFailure>
     where
         F: Future<Output = SqsBatchResponse>,
     {
@@ -66,8 +69,11 @@ impl Start {
         let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
             let left = left(event.context.deadline);
-            let call =
-                async { Ok::<A, FunctionFailure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
+            let call = async {
+                Ok::<A, FunctionFailure>(
+                    Box::pin(handle(read(trigger, &event.payload)?, left)).await?,
+                )
+            };
             watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
         // Boxed: the nested futures exceed the compiler's recursion limit.

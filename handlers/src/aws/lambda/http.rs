@@ -45,7 +45,11 @@ impl Start {
     }
 }
 
-async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) -> ApiGatewayV2httpResponse {
+async fn answer(
+    router: Router,
+    event: ApiGatewayV2httpRequest,
+    left: Duration,
+) -> ApiGatewayV2httpResponse {
     let answered = async {
         match request(event) {
             Ok(request) => {
@@ -62,18 +66,22 @@ async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) 
 }
 
 fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
-    let rebuilt = event.route_key.as_deref().and_then(|route_key| rebuilt(route_key, &event.path_parameters));
-    let path = rebuilt.unwrap_or_else(|| escaped(event.raw_path.as_deref().unwrap_or("/"), OF_PATHS));
+    let rebuilt =
+        event.route_key.as_deref().and_then(|route_key| rebuilt(route_key, &event.path_parameters));
+    let path =
+        rebuilt.unwrap_or_else(|| escaped(event.raw_path.as_deref().unwrap_or("/"), OF_PATHS));
     let uri = match event.raw_query_string.filter(|query| !query.is_empty()) {
         Some(query) => format!("{path}?{}", escaped(&query, OF_QUERIES)),
         None => path,
     };
     let mut request = Request::new(body(event.body, event.is_base64_encoded)?);
     *request.method_mut() = event.request_context.http.method;
-    *request.uri_mut() = uri.parse().map_err(|_| Problem::invalid("path", "must begin with '/'"))?;
+    *request.uri_mut() =
+        uri.parse().map_err(|_| Problem::invalid("path", "must begin with '/'"))?;
     *request.headers_mut() = event.headers;
     if let Some(jwt) = event.request_context.authorizer.and_then(|authorizer| authorizer.jwt) {
-        let claims = jwt.claims.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+        let claims =
+            jwt.claims.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
         let caller = Caller::from_claims(&claims, &jwt.scopes.unwrap_or_default());
         request.extensions_mut().insert(caller.map_err(refused)?);
     }
@@ -110,7 +118,10 @@ fn body(text: Option<String>, is_base64: bool) -> Result<Body, Problem> {
     let text = text.unwrap_or_default();
     match is_base64 {
         false => Ok(Body::from(text)),
-        true => BASE64_STANDARD.decode(text).map(Body::from).map_err(|_| Problem::invalid("", "the body is no Base64")),
+        true => BASE64_STANDARD
+            .decode(text)
+            .map(Body::from)
+            .map_err(|_| Problem::invalid("", "the body is no Base64")),
     }
 }
 
@@ -179,7 +190,8 @@ mod tests {
     use std::collections::HashMap;
 
     fn path(route_key: &str, parameters: &[(&str, &str)]) -> Option<String> {
-        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let parameters =
+            parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         rebuilt(route_key, &parameters.collect::<HashMap<_, _>>())
     }
 
@@ -212,7 +224,10 @@ mod tests {
 
     #[test]
     fn a_decoded_path_is_an_address_again() {
-        assert_eq!(escaped("/audit/streams/stock-9%20ä b", OF_PATHS), "/audit/streams/stock-9%2520%C3%A4%20b");
+        assert_eq!(
+            escaped("/audit/streams/stock-9%20ä b", OF_PATHS),
+            "/audit/streams/stock-9%2520%C3%A4%20b"
+        );
         assert_eq!(escaped("from=1&type=%C3%A4\"<", OF_QUERIES), "from=1&type=%C3%A4%22%3C");
     }
 }

@@ -46,7 +46,9 @@ pub fn run<F: Future<Output = Result<(), FunctionFailure>>>(
     // A function handles one event at a time, so one thread is enough.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(async { serve(start(app?, component, &telemetry).await?).await }),
+        Ok(runtime) => {
+            runtime.block_on(async { serve(start(app?, component, &telemetry).await?).await })
+        }
         Err(error) => Err(error.into()),
     };
     match ended {
@@ -71,7 +73,8 @@ async fn start(
         (Err(bad), Ok(_)) => return Err(bad.into()),
     };
     let config = aws::environment().load().await;
-    let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
+    let (dynamodb, sqs) =
+        (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
     let system = System::new(app, dynamodb, sqs, settings.names.clone());
     Ok(Start { system, settings, watch })
 }
@@ -82,7 +85,8 @@ impl Start {
     /// # Errors
     /// None in practice: the name of the anonymous caller is a valid id.
     pub fn api(&self, projector: Projector) -> Result<Api, FunctionFailure> {
-        let (store, operations) = (self.system.command_store(), self.system.operations(projector.clone()));
+        let (store, operations) =
+            (self.system.command_store(), self.system.operations(projector.clone()));
         let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
         Ok(api.require_tokens().buffered())
     }

@@ -61,15 +61,21 @@ impl Settings {
     /// # Errors
     /// [`BadSettings`] for another function.
     pub fn projection(&self) -> Result<Projection, BadSettings> {
-        let wrong = || vec!["LEDGERFOLD_PROJECTION is only read for projectors and processes".to_owned()];
-        self.projection.ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
+        let wrong =
+            || vec!["LEDGERFOLD_PROJECTION is only read for projectors and processes".to_owned()];
+        self.projection
+            .ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
     }
 
     /// Reads the settings by their names.
     ///
     /// # Errors
     /// [`BadSettings`].
-    pub fn read(app: &App, component: Component, value: impl Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
+    pub fn read(
+        app: &App,
+        component: Component,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadSettings> {
         let mut wrong = Vec::new();
         let mut needed = |name: &str, what: &str| {
             let found = value(name).filter(|value| !value.is_empty());
@@ -85,19 +91,36 @@ impl Settings {
         if component == Component::Program {
             let names = Component::FUNCTIONS.map(Component::name).join(", ");
             wrong.push(match value("LEDGERFOLD_COMPONENT").filter(|value| !value.is_empty()) {
-                Some(other) => format!("LEDGERFOLD_COMPONENT is {other:?}, and must be one of {names}"),
-                None => format!("LEDGERFOLD_COMPONENT is missing (which function this is: {names})"),
+                Some(other) => {
+                    format!("LEDGERFOLD_COMPONENT is {other:?}, and must be one of {names}")
+                }
+                None => {
+                    format!("LEDGERFOLD_COMPONENT is missing (which function this is: {names})")
+                }
             });
         }
         let names = prefix.and_then(|prefix| {
             let names = prefix.parse::<Names>();
-            names.map_err(|rule| wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))).ok()
+            names
+                .map_err(|rule| {
+                    wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))
+                })
+                .ok()
         });
         let projection = projection.flatten().and_then(|name| {
-            let wanted = |of: &&Projection| of.is_read_model() == (component == Component::Projector);
+            let wanted =
+                |of: &&Projection| of.is_read_model() == (component == Component::Projector);
             let projection = app.consumer(&name).filter(wanted).copied();
-            let names = || app.consumers().iter().filter(wanted).map(|of| of.name).collect::<Vec<_>>().join(", ");
-            let rule = || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", names());
+            let names = || {
+                app.consumers()
+                    .iter()
+                    .filter(wanted)
+                    .map(|of| of.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let rule =
+                || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", names());
             projection.ok_or_else(|| wrong.push(rule())).ok()
         });
         match names {
@@ -117,25 +140,36 @@ mod tests {
 
     fn shop() -> App {
         let named = |name| Projection { name, ..audit_index::PROJECTION };
-        let process =
-            Process::named::<(), ()>("mails", "mails/1", [], |_, ()| Ok(None), |state, _| (state, Vec::new()));
+        let process = Process::named::<(), ()>(
+            "mails",
+            "mails/1",
+            [],
+            |_, ()| Ok(None),
+            |state, _| (state, Vec::new()),
+        );
         App::new("shop").read_model(named("orders")).read_model(named("stock")).process(process)
     }
 
     fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
-        let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let settings =
-            Settings::read(&shop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
+        let more = |name: &str| {
+            more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let settings = Settings::read(&shop(), component, |name| {
+            match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
                 true => Some("set".to_owned()),
                 false => more(name),
-            });
+            }
+        });
         settings.map_err(|error| error.to_string())
     }
 
     #[test]
     fn all_missing_settings_are_in_one_message() {
-        let message = Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
-        for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
+        let message =
+            Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
+        for name in
+            OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"])
+        {
             assert!(message.contains(&format!("{name} is missing")), "{message}");
         }
         assert!(message.contains("environment of projector"), "{message}");
@@ -143,31 +177,59 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_reported_with_its_rule() {
-        let message = read(Component::Projector, &[("LEDGERFOLD_PREFIX", "a b"), ("LEDGERFOLD_PROJECTION", "order")]);
+        let message = read(
+            Component::Projector,
+            &[("LEDGERFOLD_PREFIX", "a b"), ("LEDGERFOLD_PROJECTION", "order")],
+        );
         let message = message.unwrap_err();
-        assert!(message.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{message}");
-        assert!(message.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{message}");
+        assert!(
+            message.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#),
+            "{message}"
+        );
+        assert!(
+            message
+                .contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#),
+            "{message}"
+        );
         let process = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "mails")];
-        assert!(read(Component::Projector, &process).is_err(), "a process is run by another function");
-        assert_eq!(read(Component::ProcessManager, &process).unwrap().projection.unwrap().name, "mails");
+        assert!(
+            read(Component::Projector, &process).is_err(),
+            "a process is run by another function"
+        );
+        assert_eq!(
+            read(Component::ProcessManager, &process).unwrap().projection.unwrap().name,
+            "mails"
+        );
     }
 
     #[test]
     fn a_missing_component_is_reported_with_all_components() {
         let of_shop = ("LEDGERFOLD_PREFIX", "shop");
-        for (named, rule) in [(None, "is missing"), (Some("projectors"), r#"is "projectors", and must be one of"#)] {
+        for (named, rule) in
+            [(None, "is missing"), (Some("projectors"), r#"is "projectors", and must be one of"#)]
+        {
             let named = named.map(|name| ("LEDGERFOLD_COMPONENT", name));
-            let message = read(Component::Program, &[&[of_shop], named.as_slice()].concat()).unwrap_err();
+            let message =
+                read(Component::Program, &[&[of_shop], named.as_slice()].concat()).unwrap_err();
             assert!(message.contains(&format!("LEDGERFOLD_COMPONENT {rule}")), "{message}");
-            assert!(message.contains("command-api, query-api, fan-out, projector, process-manager"), "{message}");
+            assert!(
+                message.contains("command-api, query-api, fan-out, projector, process-manager"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn only_a_projector_needs_a_projection() {
         let settings = read(Component::FanOut, &[("LEDGERFOLD_PREFIX", "shop")]).unwrap();
-        assert_eq!((settings.names.events(), settings.projection.is_none()), ("shop-events".to_owned(), true));
+        assert_eq!(
+            (settings.names.events(), settings.projection.is_none()),
+            ("shop-events".to_owned(), true)
+        );
         let of_stock = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "stock")];
-        assert_eq!(read(Component::Projector, &of_stock).unwrap().projection.unwrap().name, "stock");
+        assert_eq!(
+            read(Component::Projector, &of_stock).unwrap().projection.unwrap().name,
+            "stock"
+        );
     }
 }

@@ -66,14 +66,17 @@ pub(super) async fn router(
         Some(Tokens { keys, audience }) => {
             let keys = Arc::new(IssuerKeys::fetch(keys.clone()).await?);
             let authorizer = Arc::new(Authorizer::of_issuer(Arc::clone(&keys), audience));
-            let checked = http::router(api(system).await?).layer(from_fn_with_state(authorizer, authorize));
-            let refresh = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
+            let checked =
+                http::router(api(system).await?).layer(from_fn_with_state(authorizer, authorize));
+            let refresh =
+                AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
             (refuse_foreign_origins(checked, AllowedHosts::Any), Some(refresh))
         }
     };
     let watched = Watched { watch: watch.clone(), open: open.clone() };
     let answers = answers.layer(from_fn_with_state(watched, count));
-    let ready = Router::new().route("/readyz", get(super::readiness::readyz)).with_state(readiness.clone());
+    let ready =
+        Router::new().route("/readyz", get(super::readiness::readyz)).with_state(readiness.clone());
     Ok((ready.fallback_service(answers), keys, open))
 }
 
@@ -83,8 +86,10 @@ async fn api(system: &System) -> Result<Api, StartFailure> {
         projector.warm(projection).await?;
     }
     let operations = system.operations(projector.clone());
-    let api = Api::new(system.command_store(), projector, operations, eventstore::Id::new("nobody")?);
-    let api = api.with_commands(system.commands()).with_command_queue(system.command_queue().await?);
+    let api =
+        Api::new(system.command_store(), projector, operations, eventstore::Id::new("nobody")?);
+    let api =
+        api.with_commands(system.commands()).with_command_queue(system.command_queue().await?);
     Ok(api.require_tokens().with_progress_limit(MAX_PROGRESS))
 }
 
@@ -95,7 +100,8 @@ async fn count(
     next: Next,
 ) -> Result<Response, StatusCode> {
     let _open = open.begin();
-    let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
+    let component =
+        if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
     let watch = watch.of(component);
     let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
     // A panic is already an answer, so a failure here is not of a request.

@@ -76,7 +76,12 @@ impl Consumers {
     }
 
     /// Starts all, until `stop`.
-    pub(super) fn start(self, watch: &InvocationLayer, parts: &mut JoinSet<()>, stop: &CancellationToken) {
+    pub(super) fn start(
+        self,
+        watch: &InvocationLayer,
+        parts: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) {
         for FoundConsumer { component, mapping, handle, .. } in self.found {
             let watch = watch.of(component);
             let handler = move |event| {
@@ -113,7 +118,8 @@ fn handler(
             Ok((Component::Projector, handle))
         }
         Consumer::Projection(process) => {
-            let handler = system.process(process.name, projector).ok_or("the app has no such process")?;
+            let handler =
+                system.process(process.name, projector).ok_or("the app has no such process")?;
             let handler = handler.with_heartbeat().with_continuations(Continuations::of(queue));
             let handle = calling(move |event| {
                 let handler = handler.clone();

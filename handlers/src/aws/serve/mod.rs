@@ -67,7 +67,10 @@ pub fn main(app: App) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if error.is::<BadSettings>() => {
             // There is no telemetry yet to report a failure.
-            let _ = writeln!(std::io::stderr(), "error: {error}\n\nFor more information, try '--help'.");
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: {error}\n\nFor more information, try '--help'."
+            );
             ExitCode::from(WRONG_SETTINGS)
         }
         Err(error) => {
@@ -79,7 +82,11 @@ pub fn main(app: App) -> ExitCode {
 }
 
 /// Whether all was finished when it stopped.
-fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, TelemetryError>) -> Result<bool, StartFailure> {
+fn serve(
+    app: App,
+    arguments: &Arguments,
+    telemetry: &Result<Telemetry, TelemetryError>,
+) -> Result<bool, StartFailure> {
     let (settings, watch) = match (arguments.settings(&app), telemetry) {
         (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::default().and(wrong).into()),
@@ -110,17 +117,24 @@ struct Serving {
     _keys: Option<AbortOnDropHandle<()>>,
 }
 
-async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<Serving, StartFailure> {
+async fn start(
+    app: App,
+    settings: Settings,
+    watch: InvocationLayer,
+) -> Result<Serving, StartFailure> {
     let listener = TcpListener::bind(settings.listen).await;
-    let listener = listener.map_err(|error| format!("{} cannot be listened on: {error}", settings.listen))?;
+    let listener =
+        listener.map_err(|error| format!("{} cannot be listened on: {error}", settings.listen))?;
     let config = aws::environment().load().await;
-    let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
+    let (dynamodb, sqs) =
+        (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
     let system = System::new(app, dynamodb, sqs, settings.names.clone());
     let consumers = Consumers::find(&system, &settings).await?;
     let readiness = Readiness::new(&system, consumers.activities());
     readiness.check_tables().await?;
     let (router, keys, open_requests) = api::router(&system, &settings, &readiness, &watch).await?;
-    let (mut parts, receiving, accepting) = (JoinSet::new(), CancellationToken::new(), CancellationToken::new());
+    let (mut parts, receiving, accepting) =
+        (JoinSet::new(), CancellationToken::new(), CancellationToken::new());
     let (address, queues) = (listener.local_addr()?, consumers.names().join(","));
     let activities = consumers.activities();
     consumers.start(&watch, &mut parts, &receiving);
@@ -131,8 +145,15 @@ async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<S
     parts.spawn(server::serve(listener, router, limits, no_room, accepting.clone()));
     tracing::info!(%address, queues, api = settings.api.is_some(), "serving");
     let linger = if settings.api.is_some() { settings.linger } else { Duration::ZERO };
-    let stopping =
-        Stopping { readiness, receiving, accepting, linger, drain: settings.drain, activities, open_requests };
+    let stopping = Stopping {
+        readiness,
+        receiving,
+        accepting,
+        linger,
+        drain: settings.drain,
+        activities,
+        open_requests,
+    };
     Ok(Serving { parts, stopping, _keys: keys })
 }
 

@@ -37,7 +37,8 @@ struct Checks {
 
 impl Readiness {
     pub(super) fn new(system: &System, queues: Vec<(&'static str, Activity)>) -> Self {
-        let (system, is_stopping, tables) = (system.clone(), AtomicBool::new(false), Mutex::new(None));
+        let (system, is_stopping, tables) =
+            (system.clone(), AtomicBool::new(false), Mutex::new(None));
         Self { checks: Arc::new(Checks { system, queues, is_stopping, tables }) }
     }
 
@@ -59,7 +60,13 @@ impl Readiness {
         if is_stopping.load(Ordering::Relaxed) {
             wrong.push("it is stopping".to_owned());
         }
-        wrong.extend(self.checks.silent_tables().await.iter().map(|table| format!("{table} does not answer")));
+        wrong.extend(
+            self.checks
+                .silent_tables()
+                .await
+                .iter()
+                .map(|table| format!("{table} does not answer")),
+        );
         let silent = queues.iter().filter(|(_, activity)| !activity.answered_within(QUEUE_SILENCE));
         wrong.extend(silent.map(|(name, _)| format!("the queue of {name} does not answer")));
         wrong

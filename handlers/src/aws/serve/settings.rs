@@ -47,7 +47,12 @@ pub(super) struct Arguments {
     #[arg(value_name = "WHAT", default_value = "all")]
     what: String,
     /// Address and port to listen on.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "LEDGERFOLD_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:8080",
+        env = "LEDGERFOLD_LISTEN"
+    )]
     listen: String,
     /// What the names of tables and queues begin with. It must be given.
     #[arg(long, value_name = "PREFIX", env = "LEDGERFOLD_PREFIX")]
@@ -136,10 +141,15 @@ impl Arguments {
     /// The settings of this process. Exits for wrong options and for `--help`.
     pub(super) fn parse() -> Self {
         let program = std::env::args_os().next().map(PathBuf::from);
-        let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let examples = EXAMPLES.replace("PROGRAM", &program.unwrap_or_else(|| "PROGRAM".to_owned()));
+        let program = program
+            .as_deref()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned());
+        let examples =
+            EXAMPLES.replace("PROGRAM", &program.unwrap_or_else(|| "PROGRAM".to_owned()));
         let command = CommandLine::command().after_help(examples.clone());
-        let matches = command.mut_subcommand("serve", |serve| serve.after_help(examples)).get_matches();
+        let matches =
+            command.mut_subcommand("serve", |serve| serve.after_help(examples)).get_matches();
         let Command::Serve(arguments) =
             CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
         arguments
@@ -150,7 +160,11 @@ impl Arguments {
         self.read(app, |name| std::env::var(name).ok())
     }
 
-    fn read(&self, app: &App, variable: impl Fn(&str) -> Option<String>) -> Result<Settings, BadSettings> {
+    fn read(
+        &self,
+        app: &App,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Settings, BadSettings> {
         let mut bad = BadSettings::default();
         let what = match self.what.as_str() {
             "api" => Ok((true, false)),
@@ -160,10 +174,15 @@ impl Arguments {
         };
         let what = bad.found(what);
         let region = variable("AWS_REGION").filter(|region| !region.is_empty());
-        bad.found(region.ok_or_else(|| "AWS_REGION is missing (where tables and queues are)".to_owned()));
+        bad.found(
+            region.ok_or_else(|| "AWS_REGION is missing (where tables and queues are)".to_owned()),
+        );
         let names = bad.found(self.names());
         let listen = self.listen.parse().map_err(|_| {
-            format!("--listen is {:?}, and must be an address and a port such as 0.0.0.0:8080", self.listen)
+            format!(
+                "--listen is {:?}, and must be an address and a port such as 0.0.0.0:8080",
+                self.listen
+            )
         });
         let listen = bad.found(listen);
         let api = match what {
@@ -174,8 +193,12 @@ impl Arguments {
             Some((_, true)) => bad.found(self.wanted(app)),
             Some((_, false)) | None => Some(Vec::new()),
         };
-        let concurrency = self.concurrency.as_deref().map(|text| number("--concurrency", text, 1, 100));
-        let concurrency = bad.found(concurrency.transpose()).flatten().and_then(|number| usize::try_from(number).ok());
+        let concurrency =
+            self.concurrency.as_deref().map(|text| number("--concurrency", text, 1, 100));
+        let concurrency = bad
+            .found(concurrency.transpose())
+            .flatten()
+            .and_then(|number| usize::try_from(number).ok());
         let poll = bad.found(number("--poll", &self.poll, 1, 20)).map(Duration::from_secs);
         let linger = bad.found(number("--linger", &self.linger, 0, 300)).map(Duration::from_secs);
         let drain = bad.found(number("--drain", &self.drain, 1, 3_600)).map(Duration::from_secs);
@@ -183,9 +206,15 @@ impl Arguments {
             bad.wrong.push("--linger must be shorter than --drain".to_owned());
         }
         match (names, listen, api, consumers, poll, linger, drain) {
-            (Some(names), Some(listen), Some(api), Some(consumers), Some(poll), Some(linger), Some(drain))
-                if bad.wrong.is_empty() =>
-            {
+            (
+                Some(names),
+                Some(listen),
+                Some(api),
+                Some(consumers),
+                Some(poll),
+                Some(linger),
+                Some(drain),
+            ) if bad.wrong.is_empty() => {
                 Ok(Settings { names, listen, api, consumers, concurrency, poll, linger, drain })
             }
             _ => Err(bad),
@@ -194,20 +223,23 @@ impl Arguments {
 
     fn names(&self) -> Result<Names, String> {
         let prefix = given(self.prefix.as_ref());
-        let prefix = prefix.ok_or("--prefix is missing (what the names of tables and queues begin with)")?;
+        let prefix =
+            prefix.ok_or("--prefix is missing (what the names of tables and queues begin with)")?;
         prefix.parse().map_err(|rule| format!("--prefix is {prefix:?}, and must be {rule}"))
     }
 
     fn tokens(&self, bad: &mut BadSettings) -> Option<Tokens> {
         let missing = |name, what: &str| format!("{name} is missing ({what})");
         let audience = given(self.audience.as_ref()).cloned();
-        let audience = bad.found(audience.ok_or_else(|| missing("--audience", "for whom tokens are made")));
+        let audience =
+            bad.found(audience.ok_or_else(|| missing("--audience", "for whom tokens are made")));
         let issuer = given(self.issuer.as_ref());
         let keys = match (issuer, given(self.key_set.as_ref())) {
             (None, _) => Err(missing("--issuer", "who makes the tokens")),
             (Some(issuer), key_set) => {
                 let option = if key_set.is_some() { "--key-set" } else { "--issuer" };
-                KeyAddress::new(issuer, key_set.map(String::as_str)).map_err(|rule| format!("{option}: {rule}"))
+                KeyAddress::new(issuer, key_set.map(String::as_str))
+                    .map_err(|rule| format!("{option}: {rule}"))
             }
         };
         let keys = bad.found(keys);
@@ -216,14 +248,20 @@ impl Arguments {
 
     /// The consumers to run: all, if none is named.
     fn wanted(&self, app: &App) -> Result<Vec<Consumer>, String> {
-        let all: Vec<Consumer> = app.consumers().iter().copied().map(Consumer::Projection).collect();
+        let all: Vec<Consumer> =
+            app.consumers().iter().copied().map(Consumer::Projection).collect();
         let all = [all, vec![Consumer::Commands, Consumer::Rebuild]].concat();
         let Some(names) = given(self.consumers.as_ref()) else { return Ok(all) };
         let named = |name: &str| all.iter().find(|consumer| consumer.name() == name).copied();
         let known = || all.iter().map(|consumer| consumer.name()).collect::<Vec<_>>().join(", ");
         let wanted = names.split(',').map(str::trim).map(|name| {
-            named(name)
-                .ok_or_else(|| format!("--consumers names {name:?}, which {} has not: {}", identity().name, known()))
+            named(name).ok_or_else(|| {
+                format!(
+                    "--consumers names {name:?}, which {} has not: {}",
+                    identity().name,
+                    known()
+                )
+            })
         });
         wanted.collect()
     }
@@ -233,7 +271,9 @@ impl Settings {
     /// How many batches of a consumer's queue are handled at once.
     pub(super) fn concurrency_of(&self, consumer: Consumer) -> usize {
         let usual = match consumer {
-            Consumer::Projection(Projection { kind: Kind::MultiStream { .. }, .. }) => CONCURRENCY_OF_MANY,
+            Consumer::Projection(Projection { kind: Kind::MultiStream { .. }, .. }) => {
+                CONCURRENCY_OF_MANY
+            }
             Consumer::Projection(_) | Consumer::Commands | Consumer::Rebuild => CONCURRENCY,
         };
         self.concurrency.unwrap_or(usual)
@@ -257,5 +297,7 @@ fn given(text: Option<&String>) -> Option<&String> {
 
 fn number(option: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("{option} is {text:?}, and must be a whole number from {least} to {most}"))
+    number.ok_or_else(|| {
+        format!("{option} is {text:?}, and must be a whole number from {least} to {most}")
+    })
 }

@@ -17,7 +17,10 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for the next one.
@@ -71,8 +74,14 @@ impl Stopping {
 
     fn tell_open(&self, why: &str) {
         let open = self.activities.iter().filter(|(_, activity)| activity.open_batches() > 0);
-        let open: Vec<String> = open.map(|(name, activity)| format!("{name}:{}", activity.open_batches())).collect();
+        let open: Vec<String> =
+            open.map(|(name, activity)| format!("{name}:{}", activity.open_batches())).collect();
         let (batches, requests) = (open.join(" "), self.open_requests.count());
-        tracing::warn!(why, batches, requests, "stopped with work in hand: its messages come again");
+        tracing::warn!(
+            why,
+            batches,
+            requests,
+            "stopped with work in hand: its messages come again"
+        );
     }
 }

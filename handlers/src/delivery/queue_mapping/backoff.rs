@@ -71,9 +71,17 @@ impl Outage {
         // Said once, though the text of each failure may differ: services put the id of the request
         // into it.
         if self.is_said {
-            tracing::debug!(source = self.source_name, error = causes(error), "still cannot be read");
+            tracing::debug!(
+                source = self.source_name,
+                error = causes(error),
+                "still cannot be read"
+            );
         } else {
-            tracing::error!(source = self.source_name, error = causes(error), "cannot be read, trying again");
+            tracing::error!(
+                source = self.source_name,
+                error = causes(error),
+                "cannot be read, trying again"
+            );
             self.is_said = true;
         }
         self.backoff.pause()
@@ -90,7 +98,10 @@ impl Outage {
 
 /// An error with everything under it, in one line.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 #[cfg(test)]
@@ -108,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_pause_with_jitter_is_at_least_half_of_it() {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_millis(200)).with_jitter();
+        let mut backoff =
+            Backoff::new(Duration::from_millis(200), Duration::from_millis(200)).with_jitter();
         let pauses: Vec<_> = (0..100).map(|_| backoff.pause().as_millis()).collect();
         assert!(pauses.iter().all(|pause| (100..=200).contains(pause)), "{pauses:?}");
         assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");

@@ -27,7 +27,11 @@ pub enum InvocationError {
 ///
 /// # Errors
 /// [`InvocationError`].
-pub async fn invoke<H, I, F, R, E>(handler: &H, event: I, timeout: Duration) -> Result<R, InvocationError>
+pub async fn invoke<H, I, F, R, E>(
+    handler: &H,
+    event: I,
+    timeout: Duration,
+) -> Result<R, InvocationError>
 where
     H: Fn(I) -> F,
     F: Future<Output = Result<R, E>>,
@@ -46,5 +50,6 @@ where
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }

@@ -105,7 +105,12 @@ impl QueueMapping {
     }
 
     /// Asks until the queue answers, or `stop`.
-    async fn queue_arn(&self, sqs: &Client, outage: &mut Outage, stop: &CancellationToken) -> Option<String> {
+    async fn queue_arn(
+        &self,
+        sqs: &Client,
+        outage: &mut Outage,
+        stop: &CancellationToken,
+    ) -> Option<String> {
         loop {
             match queue_arn(sqs, &self.queue_url).await {
                 Ok(arn) => {
@@ -113,7 +118,9 @@ impl QueueMapping {
                     self.activity.note_answer();
                     return Some(arn);
                 }
-                Err(error) => stop.run_until_cancelled(tokio::time::sleep(outage.failed(&error))).await?,
+                Err(error) => {
+                    stop.run_until_cancelled(tokio::time::sleep(outage.failed(&error))).await?
+                }
             }
         }
     }
@@ -177,7 +184,12 @@ where
         let (done, failed) = match self.invoke(&messages).await {
             Ok(response) => queue_event::split(messages, &response),
             Err(error) => {
-                tracing::warn!(queue, messages = messages.len(), error = causes(&error), "batch failed");
+                tracing::warn!(
+                    queue,
+                    messages = messages.len(),
+                    error = causes(&error),
+                    "batch failed"
+                );
                 (Vec::new(), messages)
             }
         };
@@ -199,8 +211,14 @@ where
     }
 }
 
-async fn queue_arn(sqs: &Client, queue_url: &str) -> Result<String, SdkError<GetQueueAttributesError>> {
-    let request = sqs.get_queue_attributes().queue_url(queue_url).attribute_names(QueueAttributeName::QueueArn);
+async fn queue_arn(
+    sqs: &Client,
+    queue_url: &str,
+) -> Result<String, SdkError<GetQueueAttributesError>> {
+    let request = sqs
+        .get_queue_attributes()
+        .queue_url(queue_url)
+        .attribute_names(QueueAttributeName::QueueArn);
     let attributes = request.send().await?.attributes.unwrap_or_default();
     Ok(attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default())
 }

@@ -14,21 +14,30 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// None for messages that the SDK has read.
 pub fn event(messages: &[Message], queue_arn: &str) -> serde_json::Result<SqsEvent> {
-    let records: Vec<Value> = messages.iter().map(|message| message_json(message, queue_arn)).collect();
+    let records: Vec<Value> =
+        messages.iter().map(|message| message_json(message, queue_arn)).collect();
     serde_json::from_value(json!({ "Records": records }))
 }
 
 /// Splits into done and failed messages. All have failed if the handler names one that was not in
 /// the batch.
-pub(crate) fn split(messages: Vec<Message>, response: &SqsBatchResponse) -> (Vec<Message>, Vec<Message>) {
-    let failed: HashSet<&str> =
-        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+pub(crate) fn split(
+    messages: Vec<Message>,
+    response: &SqsBatchResponse,
+) -> (Vec<Message>, Vec<Message>) {
+    let failed: HashSet<&str> = response
+        .batch_item_failures
+        .iter()
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
     let known: HashSet<&str> = messages.iter().filter_map(Message::message_id).collect();
     if !failed.is_subset(&known) {
         return (Vec::new(), messages);
     }
     let failed: HashSet<String> = failed.into_iter().map(str::to_owned).collect();
-    messages.into_iter().partition(|message| message.message_id().is_none_or(|id| !failed.contains(id)))
+    messages
+        .into_iter()
+        .partition(|message| message.message_id().is_none_or(|id| !failed.contains(id)))
 }
 
 fn message_json(message: &Message, queue_arn: &str) -> Value {
@@ -74,8 +83,11 @@ mod tests {
     const ARN: &str = "arn:aws:sqs:eu-west-1:000000000000:orders.fifo";
 
     fn message(id: &str) -> Message {
-        let text = MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
-        let bytes = MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new([0, 1, 42, 65]));
+        let text =
+            MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
+        let bytes = MessageAttributeValue::builder()
+            .data_type("Binary")
+            .binary_value(Blob::new([0, 1, 42, 65]));
         Message::builder()
             .message_id(id)
             .receipt_handle("handle")
@@ -103,8 +115,7 @@ mod tests {
         assert_eq!(json["awsRegion"], "eu-west-1");
         assert_eq!(json["eventSourceARN"], ARN);
         assert_eq!(json["attributes"], json!({ "MessageGroupId": "order-1" }));
-        let lists =
-            json!({ "stringListValues": [], "binaryListValues": [], "dataType": "Binary", "binaryValue": "AAEqQQ==" });
+        let lists = json!({ "stringListValues": [], "binaryListValues": [], "dataType": "Binary", "binaryValue": "AAEqQQ==" });
         assert_eq!(json["messageAttributes"]["bytes"], lists);
         let event = event(&[message("m1")], ARN).unwrap();
         assert_eq!(event.records[0].message_attributes["text"].string_value.as_deref(), Some("v"));

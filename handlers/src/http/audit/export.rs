@@ -59,15 +59,20 @@ impl ResponseFormat {
             "text/csv" | "text/*" => Self::File(Format::Csv),
             _ => return None,
         };
-        let weight = words.find_map(|word| word.strip_prefix("q=")).map_or(Some(1_000), thousandths)?;
+        let weight =
+            words.find_map(|word| word.strip_prefix("q=")).map_or(Some(1_000), thousandths)?;
         (weight > 0).then_some((answer, weight))
     }
 
     /// The most events, from the parameter `limit`.
     pub(super) fn limit(self, params: &Params) -> Result<EventLimit, Problem> {
         match self {
-            Self::Page => Ok(EventLimit::Page(usize::try_from(params.limit(100)?).unwrap_or(usize::MAX))),
-            Self::File(format) => Ok(EventLimit::File(format, params.number("limit", 1..=MAX_VERSION)?)),
+            Self::Page => {
+                Ok(EventLimit::Page(usize::try_from(params.limit(100)?).unwrap_or(usize::MAX)))
+            }
+            Self::File(format) => {
+                Ok(EventLimit::File(format, params.number("limit", 1..=MAX_VERSION)?))
+            }
         }
     }
 }
@@ -105,8 +110,11 @@ mod specs {
 
     #[test]
     fn the_format_with_the_highest_weight_is_used() {
-        let (json, lines, csv) =
-            (ResponseFormat::Page, ResponseFormat::File(Format::JsonLines), ResponseFormat::File(Format::Csv));
+        let (json, lines, csv) = (
+            ResponseFormat::Page,
+            ResponseFormat::File(Format::JsonLines),
+            ResponseFormat::File(Format::Csv),
+        );
         for (accept, answer) in [
             ("*/*", json),
             ("", json),
@@ -123,7 +131,8 @@ mod specs {
             ("text/csv;q=high", json),
             ("text/csv;q=0.1234, application/x-ndjson;q=0.001", lines),
         ] {
-            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
             assert_eq!(ResponseFormat::accepted(&headers), answer, "{accept:?}");
         }
     }

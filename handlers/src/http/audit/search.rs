@@ -58,8 +58,19 @@ struct SearchParameters {
     cursor: Option<String>,
 }
 
-const KNOWN: [&str; 11] =
-    ["stream", "actor", "type", "command", "correlation", "from", "to", "order", "limit", "readings", "cursor"];
+const KNOWN: [&str; 11] = [
+    "stream",
+    "actor",
+    "type",
+    "command",
+    "correlation",
+    "from",
+    "to",
+    "order",
+    "limit",
+    "readings",
+    "cursor",
+];
 
 /// Finds events by actor, type, command, correlation and time, in one stream or in all.
 ///
@@ -128,7 +139,8 @@ pub(crate) async fn trace(
     params: Params,
 ) -> Result<Json<Trace>, Problem> {
     let params = params.only(&[])?;
-    let correlation = Id::new(correlation).map_err(|rule| Problem::invalid("correlation", rule.to_string()))?;
+    let correlation =
+        Id::new(correlation).map_err(|rule| Problem::invalid("correlation", rule.to_string()))?;
     let about = params.given([("correlation", correlation.as_str())]);
     let trail = api.audit.open(&reader, Call::Trace, about).await?;
     Ok(Json(trail.trace(&correlation).await?))

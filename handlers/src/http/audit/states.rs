@@ -39,7 +39,8 @@ pub(crate) async fn at(
     let params = params.only(&["version", "time"])?;
     let moment = moment(&params, ["version", "time"], 1)?
         .ok_or_else(|| Problem::invalid_pair(["version", "time"], "one of the two is required"))?;
-    let trail = api.audit.open(&reader, Call::At, params.given([("stream", stream.as_str())])).await?;
+    let trail =
+        api.audit.open(&reader, Call::At, params.given([("stream", stream.as_str())])).await?;
     Ok(Json(trail.at(&stream, moment).await?))
 }
 
@@ -73,14 +74,21 @@ pub(crate) async fn diff(
     let stream = parse_stream(&api, &stream)?;
     let params = params.only(&["from", "to", "from_time", "to_time"])?;
     let span = span(&params)?;
-    let trail = api.audit.open(&reader, Call::Diff, params.given([("stream", stream.as_str())])).await?;
+    let trail =
+        api.audit.open(&reader, Call::Diff, params.given([("stream", stream.as_str())])).await?;
     Ok(Json(trail.difference(&stream, span).await?))
 }
 
 /// A version or a time, not both.
-fn moment(params: &Params, [version, time]: [&str; 2], first: u64) -> Result<Option<Moment>, Problem> {
+fn moment(
+    params: &Params,
+    [version, time]: [&str; 2],
+    first: u64,
+) -> Result<Option<Moment>, Problem> {
     match (params.number(version, first..=MAX_VERSION)?, params.time(time)?) {
-        (Some(_), Some(_)) => Err(Problem::invalid_pair([version, time], "only one of the two may be given")),
+        (Some(_), Some(_)) => {
+            Err(Problem::invalid_pair([version, time], "only one of the two may be given"))
+        }
         (Some(version), None) => Ok(Some(Moment::Version(version))),
         (None, Some(time)) => Ok(Some(Moment::Time(time))),
         (None, None) => Ok(None),

@@ -23,9 +23,9 @@ struct HistoryRange {
     /// The first version, from 1.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     from: Option<u64>,
-    /// The last version; by default, the stream's end. Send the `to` of the first page with the next
-    /// ones: then paging ends, even if the stream grows. The stream of your own audit queries grows
-    /// with each page.
+    /// The last version; by default, the stream's end. Send the `to` of the first page with the
+    /// next ones: then paging ends, even if the stream grows. The stream of your own audit queries
+    /// grows with each page.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     to: Option<u64>,
     /// The most events. On a page 1 to 500, and 100 by default. In a file any number, and all by
@@ -65,7 +65,11 @@ pub(crate) async fn history(
         EventLimit::File(format, limit) => {
             let trail = api.audit.open(&reader, Call::Export, format.named(about)).await?;
             let events = to.map(|to| to - from + 1).into_iter().chain(limit).min();
-            super::export::file(trail.export(Search::of_stream(stream, from), events, format).await?, format).await
+            super::export::file(
+                trail.export(Search::of_stream(stream, from), events, format).await?,
+                format,
+            )
+            .await
         }
     }
 }
@@ -85,13 +89,16 @@ pub(crate) async fn verify(
 ) -> Result<Json<VerifyAnswer>, Problem> {
     let params = params.only(&[])?;
     let stream = parse_stream(&api, &stream)?;
-    let trail = api.audit.open(&reader, Call::Verify, params.given([("stream", stream.as_str())])).await?;
+    let trail =
+        api.audit.open(&reader, Call::Verify, params.given([("stream", stream.as_str())])).await?;
     let walk = trail.verify(&stream).await?;
     Ok(Json(VerifyAnswer {
         stream: stream.to_string(),
         verified: walk.verified(),
         commits: walk.commits,
         head: StreamHead { version: walk.version(), hash: walk.hash().to_string() },
-        broken_at: walk.broken_at.map(|broken| BrokenAt { version: broken.version, reason: broken.damage.to_string() }),
+        broken_at: walk
+            .broken_at
+            .map(|broken| BrokenAt { version: broken.version, reason: broken.damage.to_string() }),
     }))
 }

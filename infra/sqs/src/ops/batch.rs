@@ -31,7 +31,10 @@ pub(crate) fn check_ids(ids: &[&str]) -> Result<(), ApiError> {
         return Err(ApiError::new(ErrorKind::EmptyBatchRequest, message));
     }
     if ids.len() > MOST_ENTRIES {
-        let message = format!("Maximum number of entries per request are {MOST_ENTRIES}. You have sent {}.", ids.len());
+        let message = format!(
+            "Maximum number of entries per request are {MOST_ENTRIES}. You have sent {}.",
+            ids.len()
+        );
         return Err(ApiError::new(ErrorKind::TooManyEntriesInBatchRequest, message));
     }
     if !ids.iter().all(|id| is_entry_id(id)) {
@@ -40,15 +43,19 @@ pub(crate) fn check_ids(ids: &[&str]) -> Result<(), ApiError> {
     }
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
-    let repeated = sorted.windows(2).find_map(|pair| pair.first().filter(|id| pair.last() == Some(id)));
+    let repeated =
+        sorted.windows(2).find_map(|pair| pair.first().filter(|id| pair.last() == Some(id)));
     match repeated {
         None => Ok(()),
-        Some(id) => Err(ApiError::new(ErrorKind::BatchEntryIdsNotDistinct, format!("Id {id} repeated."))),
+        Some(id) => {
+            Err(ApiError::new(ErrorKind::BatchEntryIdsNotDistinct, format!("Id {id} repeated.")))
+        }
     }
 }
 
 fn is_entry_id(id: &str) -> bool {
-    (1..=80).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (1..=80).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Splits results into successes and failures.

@@ -103,7 +103,10 @@ pub(crate) fn list(server: &SharedServer, request: ListRequest) -> Result<ListAn
     Ok(ListAnswer { results: moves.into_iter().map(MoveTask::from).collect() })
 }
 
-pub(crate) fn cancel(server: &SharedServer, request: CancelRequest) -> Result<CancelAnswer, ApiError> {
+pub(crate) fn cancel(
+    server: &SharedServer,
+    request: CancelRequest,
+) -> Result<CancelAnswer, ApiError> {
     let handle = required("TaskHandle", &request.task_handle)?;
     Ok(CancelAnswer { approximate_number_of_messages_moved: server.store().cancel_move(handle)? })
 }

@@ -127,7 +127,10 @@ pub(crate) fn list(server: &SharedServer, request: ListRequest) -> Result<ListAn
     Ok(ListAnswer { queue_urls, next_token })
 }
 
-pub(crate) fn dead_letter_sources(server: &SharedServer, request: SourcesRequest) -> Result<SourcesAnswer, ApiError> {
+pub(crate) fn dead_letter_sources(
+    server: &SharedServer,
+    request: SourcesRequest,
+) -> Result<SourcesAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let names = {
         let store = server.store();
@@ -138,8 +141,8 @@ pub(crate) fn dead_letter_sources(server: &SharedServer, request: SourcesRequest
     Ok(SourcesAnswer { queue_urls, next_token })
 }
 
-/// One page of sorted names as URLs, and the token of the next page. As on AWS, only a request with `MaxResults` gets a
-/// token.
+/// One page of sorted names as URLs, and the token of the next page. As on AWS, only a request with
+/// `MaxResults` gets a token.
 fn page(
     server: &SharedServer,
     names: Vec<String>,
@@ -155,22 +158,32 @@ fn page(
     };
     let after = match &page.next_token {
         None => None,
-        Some(token) => Some(parse_page(token).ok_or_else(|| ApiError::parameter("Invalid or expired next token."))?),
+        Some(token) => Some(
+            parse_page(token)
+                .ok_or_else(|| ApiError::parameter("Invalid or expired next token."))?,
+        ),
     };
-    let rest: Vec<String> = names.into_iter().filter(|name| after.as_ref().is_none_or(|after| name > after)).collect();
+    let rest: Vec<String> =
+        names.into_iter().filter(|name| after.as_ref().is_none_or(|after| name > after)).collect();
     let shown = rest.iter().take(most);
     let more = rest.len() > most && page.max_results.is_some();
     let next_token = shown.clone().next_back().filter(|_| more).map(|name| page_after(name));
     Ok((shown.map(|name| server.url(name)).collect(), next_token))
 }
 
-pub(crate) fn attributes(server: &SharedServer, request: AttributesRequest) -> Result<AttributesAnswer, ApiError> {
+pub(crate) fn attributes(
+    server: &SharedServer,
+    request: AttributesRequest,
+) -> Result<AttributesAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let names = request.attribute_names.unwrap_or_default();
     let mut store = server.store();
     let queue = store.queue(url)?;
     if let Some(name) = names.iter().find(|name| !is_known(name)) {
-        return Err(ApiError::new(ErrorKind::InvalidAttributeName, format!("Unknown Attribute {name}.")));
+        return Err(ApiError::new(
+            ErrorKind::InvalidAttributeName,
+            format!("Unknown Attribute {name}."),
+        ));
     }
     let mut attributes = queue.settings.shown();
     attributes.insert("QueueArn".to_owned(), store.arn(&queue.name));
@@ -178,7 +191,11 @@ pub(crate) fn attributes(server: &SharedServer, request: AttributesRequest) -> R
     attributes.insert("LastModifiedTimestamp".to_owned(), (queue.modified_ms / 1_000).to_string());
     let all = names.iter().any(|name| name == "All");
     let counted = |name: &&str| name.starts_with("Approximate");
-    if all || names.iter().any(|name| READ_ONLY.iter().filter(|known| counted(known)).any(|known| known == name)) {
+    if all
+        || names
+            .iter()
+            .any(|name| READ_ONLY.iter().filter(|known| counted(known)).any(|known| known == name))
+    {
         let counts = store.counts(url)?;
         for (name, count) in [
             ("ApproximateNumberOfMessages", counts.visible),

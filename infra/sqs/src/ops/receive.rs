@@ -70,9 +70,10 @@ impl ReceiveMessageRequest {
         let names: Vec<String> = names.into_iter().flatten().flatten().cloned().collect();
         match names.iter().find(|name| !SYSTEM_NAMES.contains(&name.as_str())) {
             None => Ok(names),
-            Some(name) => {
-                Err(ApiError::new(crate::error::ErrorKind::InvalidAttributeName, format!("Unknown Attribute {name}.")))
-            }
+            Some(name) => Err(ApiError::new(
+                crate::error::ErrorKind::InvalidAttributeName,
+                format!("Unknown Attribute {name}."),
+            )),
         }
     }
 
@@ -103,7 +104,10 @@ impl ReceiveMessageRequest {
     }
 }
 
-pub(crate) async fn receive(server: &SharedServer, request: ReceiveMessageRequest) -> Result<ReceiveAnswer, ApiError> {
+pub(crate) async fn receive(
+    server: &SharedServer,
+    request: ReceiveMessageRequest,
+) -> Result<ReceiveAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let of_queue = server.store().queue(url)?.settings.wait_s;
     let system_names = request.system_names()?;
@@ -122,7 +126,8 @@ pub(crate) async fn receive(server: &SharedServer, request: ReceiveMessageReques
         if !deliveries.is_empty() || Instant::now() >= deadline {
             return Ok(answer(deliveries, &system_names, &request));
         }
-        let next = next_in_ms.map_or(deadline, |ms| deadline.min(Instant::now() + Duration::from_millis(ms)));
+        let next = next_in_ms
+            .map_or(deadline, |ms| deadline.min(Instant::now() + Duration::from_millis(ms)));
         tokio::select! {
             () = notified => {}
             () = tokio::time::sleep_until(next) => {}
@@ -131,9 +136,18 @@ pub(crate) async fn receive(server: &SharedServer, request: ReceiveMessageReques
     }
 }
 
-fn answer(deliveries: Vec<Delivery>, system_names: &[String], request: &ReceiveMessageRequest) -> ReceiveAnswer {
+fn answer(
+    deliveries: Vec<Delivery>,
+    system_names: &[String],
+    request: &ReceiveMessageRequest,
+) -> ReceiveAnswer {
     let wanted = request.message_attribute_names.as_deref().unwrap_or_default();
-    ReceiveAnswer { messages: deliveries.into_iter().map(|delivery| message(delivery, system_names, wanted)).collect() }
+    ReceiveAnswer {
+        messages: deliveries
+            .into_iter()
+            .map(|delivery| message(delivery, system_names, wanted))
+            .collect(),
+    }
 }
 
 fn message(delivery: Delivery, system_names: &[String], wanted: &[String]) -> ReceivedMessage {

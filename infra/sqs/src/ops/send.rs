@@ -94,7 +94,9 @@ impl MessageParameters {
 /// The only system attribute that a sender may set.
 fn trace_header(system: &Attributes) -> Result<Option<String>, ApiError> {
     match system.keys().find(|name| *name != "AWSTraceHeader") {
-        Some(name) => Err(ApiError::parameter(format!("Message system attribute name '{name}' is invalid."))),
+        Some(name) => {
+            Err(ApiError::parameter(format!("Message system attribute name '{name}' is invalid.")))
+        }
         None => Ok(system.get("AWSTraceHeader").and_then(|value| value.text()).map(str::to_owned)),
     }
 }
@@ -114,31 +116,44 @@ pub(crate) fn one(server: &SharedServer, request: SendRequest) -> Result<SentAns
     let url = required("QueueUrl", &request.queue_url)?;
     let (message, digests) = request.message.prepare()?;
     let sent = server.store().send(url, &[message])?.into_iter().next();
-    let sent = sent.ok_or_else(|| ApiError::new(ErrorKind::Internal, "The message was not stored."))??;
+    let sent =
+        sent.ok_or_else(|| ApiError::new(ErrorKind::Internal, "The message was not stored."))??;
     Ok(sent_answer(None, sent, &digests))
 }
 
-pub(crate) fn batch(server: &SharedServer, request: BatchRequest) -> Result<BatchAnswer<SentAnswer>, ApiError> {
+pub(crate) fn batch(
+    server: &SharedServer,
+    request: BatchRequest,
+) -> Result<BatchAnswer<SentAnswer>, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     server.store().queue(url)?;
     let ids: Vec<String> = request.entries.iter().map(|entry| entry.id.clone()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     batch::check_ids(&ids)?;
-    let prepared = request.entries.into_iter().map(|entry| entry.message.prepare()).collect::<Result<Vec<_>, _>>()?;
+    let prepared = request
+        .entries
+        .into_iter()
+        .map(|entry| entry.message.prepare())
+        .collect::<Result<Vec<_>, _>>()?;
     let (messages, digests): (Vec<NewMessage>, Vec<Digests>) = prepared.into_iter().unzip();
     check_total(&messages)?;
     let results = server.store().send(url, &messages)?;
-    let results =
-        results.into_iter().zip(digests).map(|(result, digests)| result.map(|sent| (sent, digests))).collect();
+    let results = results
+        .into_iter()
+        .zip(digests)
+        .map(|(result, digests)| result.map(|sent| (sent, digests)))
+        .collect();
     Ok(batch::answer(&ids, results, |id, (sent, digests)| sent_answer(Some(id), sent, &digests)))
 }
 
 fn check_total(messages: &[NewMessage]) -> Result<(), ApiError> {
-    let total: usize = messages.iter().map(|message| size_bytes(&message.body, &message.attributes)).sum();
+    let total: usize =
+        messages.iter().map(|message| size_bytes(&message.body, &message.attributes)).sum();
     if u64::try_from(total).is_ok_and(|total| total <= MESSAGE_LIMIT_BYTES) {
         return Ok(());
     }
-    let message =
-        format!("Batch requests cannot be longer than {MESSAGE_LIMIT_BYTES} bytes. You have sent {total} bytes.");
+    let message = format!(
+        "Batch requests cannot be longer than {MESSAGE_LIMIT_BYTES} bytes. You have sent {total} bytes."
+    );
     Err(ApiError::new(ErrorKind::BatchRequestTooLong, message))
 }

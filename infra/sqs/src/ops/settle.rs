@@ -70,14 +70,19 @@ pub(crate) fn delete_batch(
     server.store().queue(url)?;
     let ids: Vec<&str> = request.entries.iter().map(|entry| entry.id.as_str()).collect();
     batch::check_ids(&ids)?;
-    let handles: Vec<&str> = request.entries.iter().map(|entry| entry.receipt_handle.as_str()).collect();
+    let handles: Vec<&str> =
+        request.entries.iter().map(|entry| entry.receipt_handle.as_str()).collect();
     Ok(batch::answer(&ids, server.store().delete(url, &handles)?, success))
 }
 
-pub(crate) fn change_visibility(server: &SharedServer, request: VisibilityRequest) -> Result<(), ApiError> {
+pub(crate) fn change_visibility(
+    server: &SharedServer,
+    request: VisibilityRequest,
+) -> Result<(), ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let handle = required("ReceiptHandle", &request.receipt_handle)?;
-    let seconds = request.visibility_timeout.ok_or_else(|| ApiError::missing("VisibilityTimeout"))?;
+    let seconds =
+        request.visibility_timeout.ok_or_else(|| ApiError::missing("VisibilityTimeout"))?;
     only(server.store().change_visibility(url, &[(handle, seconds)])?)
 }
 
@@ -89,7 +94,9 @@ pub(crate) fn change_visibility_batch(
     server.store().queue(url)?;
     let ids: Vec<&str> = request.entries.iter().map(|entry| entry.id.as_str()).collect();
     batch::check_ids(&ids)?;
-    let change = |entry: &'_ Entry| entry.visibility_timeout.ok_or_else(|| ApiError::missing("VisibilityTimeout"));
+    let change = |entry: &'_ Entry| {
+        entry.visibility_timeout.ok_or_else(|| ApiError::missing("VisibilityTimeout"))
+    };
     let seconds = request.entries.iter().map(change).collect::<Result<Vec<i64>, _>>()?;
     let handles = request.entries.iter().map(|entry| entry.receipt_handle.as_str());
     let changes: Vec<(&str, i64)> = handles.zip(seconds).collect();

@@ -34,13 +34,15 @@ const APPLICATION_ID: i64 = 0x4c51_5153;
 const SCHEMA_VERSION: i64 = 1;
 /// How far the recorded time may be behind.
 const CLOCK_STEP_MS: u64 = 1_000;
-/// How long to wait for the write lock, which a backup holds for an instant, or longer on a slow machine.
+/// How long to wait for the write lock, which a backup holds for an instant, or longer on a slow
+/// machine.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// All queues with their messages, and the clock.
 pub(crate) struct QueueStore {
     conn: Connection,
-    /// Excludes a second writer, whose changes the cache of queues would not show. Readers such as a backup are allowed.
+    /// Excludes a second writer, whose changes the cache of queues would not show. Readers such as
+    /// a backup are allowed.
     _lock: File,
     config: Config,
     clock: SteadyClock,
@@ -60,8 +62,9 @@ impl QueueStore {
     /// [`OpenError`].
     pub(crate) fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
         let (conn, lock) = connect(path).map_err(|source| classify(path, source))?;
-        let found =
-            has_our_schema(&conn).and_then(|ours| Ok((ours, is_empty(&conn)?))).map_err(|e| classify(path, e))?;
+        let found = has_our_schema(&conn)
+            .and_then(|ours| Ok((ours, is_empty(&conn)?)))
+            .map_err(|e| classify(path, e))?;
         match found {
             (true, _) => {}
             (false, true) => create(&conn, &config).map_err(|source| classify(path, source))?,
@@ -73,8 +76,9 @@ impl QueueStore {
     fn load(conn: Connection, lock: File, config: Config) -> rusqlite::Result<Self> {
         conn.execute_batch("PRAGMA foreign_keys = OFF")?;
         conn.set_prepared_statement_cache_capacity(128);
-        let (secret, last_ms) =
-            conn.query_row("SELECT secret, last_ms FROM about", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (secret, last_ms) = conn.query_row("SELECT secret, last_ms FROM about", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         let mut clock = SteadyClock::starting_at(config.now.clone(), last_ms);
         let queues = queues::load(&conn)?;
         if config.release_on_open {
@@ -93,8 +97,8 @@ impl QueueStore {
         })
     }
 
-    /// Milliseconds since 1970, never decreasing. The time is recorded in the file every second, so that it does not go
-    /// back after a restart.
+    /// Milliseconds since 1970, never decreasing. The time is recorded in the file every second, so
+    /// that it does not go back after a restart.
     pub(crate) fn now_ms(&mut self) -> Result<u64, ApiError> {
         let now_ms = self.clock.now_ms();
         if now_ms >= self.recorded_ms.saturating_add(CLOCK_STEP_MS) {
@@ -122,7 +126,11 @@ impl QueueStore {
     }
 
     /// When the next hidden message, or the next group of a FIFO queue, becomes visible.
-    pub(crate) fn next_visible_ms(&self, queue: &Queue, now_ms: u64) -> Result<Option<u64>, ApiError> {
+    pub(crate) fn next_visible_ms(
+        &self,
+        queue: &Queue,
+        now_ms: u64,
+    ) -> Result<Option<u64>, ApiError> {
         let sql = if queue.settings.fifo {
             "SELECT min(ready_ms) FROM fifo_groups WHERE queue = ?1 AND ready_ms > ?2"
         } else {
@@ -151,13 +159,16 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, File)> {
 fn lock(path: &Path) -> rusqlite::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-lock");
-    let refused = |error: std::io::Error| failure(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string());
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(refused)?;
+    let refused =
+        |error: std::io::Error| failure(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string());
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(failure(rusqlite::ffi::SQLITE_BUSY, "another process serves these queues".to_owned()))
-        }
+        Err(TryLockError::WouldBlock) => Err(failure(
+            rusqlite::ffi::SQLITE_BUSY,
+            "another process serves these queues".to_owned(),
+        )),
         Err(TryLockError::Error(error)) => Err(refused(error)),
     }
 }
@@ -181,18 +192,28 @@ fn create(conn: &Connection, config: &Config) -> rusqlite::Result<()> {
     tx.execute_batch(include_str!("schema.sql"))?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    tx.execute("INSERT INTO about (secret, last_ms) VALUES (?1, ?2)", params![random_uuid(), (config.now)()])?;
+    tx.execute(
+        "INSERT INTO about (secret, last_ms) VALUES (?1, ?2)",
+        params![random_uuid(), (config.now)()],
+    )?;
     tx.commit()
 }
 
 fn classify(path: &Path, source: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path, source },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, source },
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::DiskFull) => {
-            OpenError::NotWritable { path, source }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            OpenError::Locked { path, source }
         }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Damaged { path, source }
+        }
+        Some(
+            ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::DiskFull,
+        ) => OpenError::NotWritable { path, source },
         Some(_) | None => OpenError::Failed { path, source },
     }
 }

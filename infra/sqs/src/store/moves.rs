@@ -39,7 +39,8 @@ pub(crate) struct Move {
     pub(crate) started_ms: u64,
 }
 
-const COLUMNS: &str = "id, handle, source_arn, target_arn, per_second, status, moved, to_move, failure, started_ms";
+const COLUMNS: &str =
+    "id, handle, source_arn, target_arn, per_second, status, moved, to_move, failure, started_ms";
 
 impl Move {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -59,8 +60,11 @@ impl Move {
 
     /// How many messages the rate allows at `now_ms`.
     fn allowance(&self, now_ms: u64) -> u64 {
-        let Some(per_second) = self.per_second.and_then(|rate| u64::try_from(rate).ok()) else { return STEP };
-        let due = (now_ms.saturating_sub(self.started_ms).saturating_mul(per_second) / 1_000).saturating_add(1);
+        let Some(per_second) = self.per_second.and_then(|rate| u64::try_from(rate).ok()) else {
+            return STEP;
+        };
+        let due = (now_ms.saturating_sub(self.started_ms).saturating_mul(per_second) / 1_000)
+            .saturating_add(1);
         due.saturating_sub(self.moved).min(STEP)
     }
 }
@@ -73,9 +77,9 @@ impl QueueStore {
     /// Starts a move task and returns its handle.
     pub(crate) fn start_move(&mut self, new_move: &NewMove) -> Result<String, ApiError> {
         let now_ms = self.now_ms()?;
-        let source = self
-            .queue_by_arn(&new_move.source_arn)
-            .ok_or_else(|| not_found("The resource that you specified for the SourceArn parameter doesn't exist."))?;
+        let source = self.queue_by_arn(&new_move.source_arn).ok_or_else(|| {
+            not_found("The resource that you specified for the SourceArn parameter doesn't exist.")
+        })?;
         self.check_move(new_move, source)?;
         let to_move: u64 = self.conn.query_row(
             "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms <= ?2",
@@ -95,21 +99,29 @@ impl QueueStore {
 
     fn check_move(&self, new_move: &NewMove, source: &Queue) -> Result<(), ApiError> {
         if self.dead_letter_sources(&new_move.source_arn).is_empty() {
-            return Err(ApiError::parameter("Source queue must be configured as a Dead Letter Queue."));
+            return Err(ApiError::parameter(
+                "Source queue must be configured as a Dead Letter Queue.",
+            ));
         }
         if let Some(arn) = &new_move.target_arn {
             let target = self.queue_by_arn(arn).ok_or_else(|| {
                 not_found("The resource that you specified for the DestinationArn parameter doesn't exist.")
             })?;
             if target.id == source.id {
-                return Err(ApiError::parameter("Source queue arn and destination queue arn cannot be the same."));
+                return Err(ApiError::parameter(
+                    "Source queue arn and destination queue arn cannot be the same.",
+                ));
             }
             if target.settings.fifo != source.settings.fifo {
-                return Err(ApiError::parameter("Source and destination must be queues of the same type."));
+                return Err(ApiError::parameter(
+                    "Source and destination must be queues of the same type.",
+                ));
             }
         }
         if new_move.per_second.is_some_and(|rate| !(1..=500).contains(&rate)) {
-            return Err(ApiError::parameter("MaxNumberOfMessagesPerSecond must be between 1 and 500."));
+            return Err(ApiError::parameter(
+                "MaxNumberOfMessagesPerSecond must be between 1 and 500.",
+            ));
         }
         let running = "SELECT 1 FROM moves WHERE source_arn = ?1 AND status = 'RUNNING'";
         if self.conn.prepare(running)?.exists([&new_move.source_arn])? {
@@ -123,17 +135,25 @@ impl QueueStore {
 
     /// The names of the queues whose dead-letter queue is `arn`.
     pub(crate) fn dead_letter_sources(&self, arn: &str) -> Vec<String> {
-        self.queue_names(|queue| queue.settings.redrive.as_ref().is_some_and(|redrive| redrive.target_arn == arn))
+        self.queue_names(|queue| {
+            queue.settings.redrive.as_ref().is_some_and(|redrive| redrive.target_arn == arn)
+        })
     }
 
     /// The newest tasks of a source.
     pub(crate) fn moves_of(&self, source_arn: &str, most: i64) -> Result<Vec<Move>, ApiError> {
         if self.queue_by_arn(source_arn).is_none() {
-            return Err(not_found("The resource that you specified for the SourceArn parameter doesn't exist."));
+            return Err(not_found(
+                "The resource that you specified for the SourceArn parameter doesn't exist.",
+            ));
         }
-        let sql = format!("SELECT {COLUMNS} FROM moves WHERE source_arn = ?1 ORDER BY id DESC LIMIT ?2");
-        let moves =
-            self.conn.prepare(&sql)?.query_map(params![source_arn, most], Move::read)?.collect::<Result<_, _>>()?;
+        let sql =
+            format!("SELECT {COLUMNS} FROM moves WHERE source_arn = ?1 ORDER BY id DESC LIMIT ?2");
+        let moves = self
+            .conn
+            .prepare(&sql)?
+            .query_map(params![source_arn, most], Move::read)?
+            .collect::<Result<_, _>>()?;
         Ok(moves)
     }
 
@@ -150,8 +170,8 @@ impl QueueStore {
         Ok(task.moved)
     }
 
-    /// Moves the next messages of every running task. Returns the pause in milliseconds before the next step, or none if
-    /// no task runs.
+    /// Moves the next messages of every running task. Returns the pause in milliseconds before the
+    /// next step, or none if no task runs.
     pub(crate) fn step_moves(&mut self) -> Result<Option<u64>, ApiError> {
         let sql = format!("SELECT {COLUMNS} FROM moves WHERE status = 'RUNNING'");
         let running: Vec<Move> =
@@ -182,7 +202,11 @@ impl QueueStore {
         for row in &chosen.rows {
             let arn = match &task.target_arn {
                 Some(arn) => Some(arn.clone()),
-                None => tx.query_row("SELECT source_arn FROM contents WHERE id = ?1", [row], |found| found.get(0))?,
+                None => {
+                    tx.query_row("SELECT source_arn FROM contents WHERE id = ?1", [row], |found| {
+                        found.get(0)
+                    })?
+                }
             };
             let Some(target) = arn.as_deref().and_then(|arn| self.queue_by_arn(arn)) else {
                 failure = Some("AWS.SimpleQueueService.NonExistentQueue");

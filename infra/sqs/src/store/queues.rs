@@ -40,8 +40,9 @@ pub(crate) struct Counts {
 
 /// Every queue in the file, by name.
 pub(super) fn load(conn: &Connection) -> rusqlite::Result<HashMap<String, Queue>> {
-    let mut statement =
-        conn.prepare("SELECT id, name, created_ms, modified_ms, purged_ms, attributes, tags FROM queues")?;
+    let mut statement = conn.prepare(
+        "SELECT id, name, created_ms, modified_ms, purged_ms, attributes, tags FROM queues",
+    )?;
     let rows = statement.query_map([], |row| {
         let given: AttributeMap = parse(&row.get::<_, String>(5)?)?;
         let settings = QueueSettings::new(given).map_err(|e| unreadable(Box::new(e)))?;
@@ -74,19 +75,28 @@ fn to_json(map: &BTreeMap<String, String>) -> String {
 
 /// The queue's name in `scheme://host/account/name`.
 pub(super) fn name_in_url<'a>(url: &'a str, account: &str) -> Result<&'a str, ApiError> {
-    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+    let path =
+        url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
     match path.unwrap_or_else(|| url.trim_start_matches('/')).split_once('/') {
         Some((of, name)) if of == account => Ok(name),
-        Some((of, _)) if !of.is_empty() && of.bytes().all(|b| b.is_ascii_digit()) => Err(ApiError::no_queue()),
-        _ => {
-            Err(ApiError::new(ErrorKind::InvalidAddress, format!("The address {url} is not valid for this endpoint.")))
+        Some((of, _)) if !of.is_empty() && of.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(ApiError::no_queue())
         }
+        _ => Err(ApiError::new(
+            ErrorKind::InvalidAddress,
+            format!("The address {url} is not valid for this endpoint."),
+        )),
     }
 }
 
 impl QueueStore {
     /// Creates a queue, unless one with the same name and attributes exists.
-    pub(crate) fn create_queue(&mut self, name: &str, given: AttributeMap, tags: Tags) -> Result<(), ApiError> {
+    pub(crate) fn create_queue(
+        &mut self,
+        name: &str,
+        given: AttributeMap,
+        tags: Tags,
+    ) -> Result<(), ApiError> {
         if let Some(existing) = self.queues.get(name) {
             return match existing.settings.first_difference(&given) {
                 None => Ok(()),
@@ -140,7 +150,9 @@ impl QueueStore {
         let Some(redrive) = &settings.redrive else { return Ok(()) };
         let refused = |reason: &str| {
             let value = settings.given.get("RedrivePolicy").map_or("", String::as_str);
-            Err(ApiError::parameter(format!("Value {value} for parameter RedrivePolicy is invalid. Reason: {reason}")))
+            Err(ApiError::parameter(format!(
+                "Value {value} for parameter RedrivePolicy is invalid. Reason: {reason}"
+            )))
         };
         let Some(target) = self.queue_by_arn(&redrive.target_arn) else {
             return refused("Dead letter target does not exist.");
@@ -151,18 +163,28 @@ impl QueueStore {
         match &target.settings.redrive_allowed {
             RedriveAllowed::All => Ok(()),
             RedriveAllowed::Sources(arns) if arns.contains(&self.arn(name)) => Ok(()),
-            RedriveAllowed::Sources(_) | RedriveAllowed::None => {
-                refused("The dead-letter queue's RedriveAllowPolicy does not allow this source queue.")
-            }
+            RedriveAllowed::Sources(_) | RedriveAllowed::None => refused(
+                "The dead-letter queue's RedriveAllowPolicy does not allow this source queue.",
+            ),
         }
     }
 
     /// Changes some attributes.
-    pub(crate) fn set_queue_attributes(&mut self, url: &str, changes: AttributeMap) -> Result<(), ApiError> {
+    pub(crate) fn set_queue_attributes(
+        &mut self,
+        url: &str,
+        changes: AttributeMap,
+    ) -> Result<(), ApiError> {
         let now_ms = self.now_ms()?;
         let mut queue = self.queue(url)?.clone();
-        if changes.get("FifoQueue").is_some_and(|value| value != if queue.settings.fifo { "true" } else { "" }) {
-            return Err(ApiError::new(ErrorKind::InvalidAttributeValue, "Invalid value for the parameter FifoQueue."));
+        if changes
+            .get("FifoQueue")
+            .is_some_and(|value| value != if queue.settings.fifo { "true" } else { "" })
+        {
+            return Err(ApiError::new(
+                ErrorKind::InvalidAttributeValue,
+                "Invalid value for the parameter FifoQueue.",
+            ));
         }
         let mut given = queue.settings.given.clone();
         given.extend(changes);
@@ -185,12 +207,20 @@ impl QueueStore {
     }
 
     /// Adds and removes tags.
-    pub(crate) fn change_tags(&mut self, url: &str, add: Tags, remove: &[String]) -> Result<(), ApiError> {
+    pub(crate) fn change_tags(
+        &mut self,
+        url: &str,
+        add: Tags,
+        remove: &[String],
+    ) -> Result<(), ApiError> {
         let mut queue = self.queue(url)?.clone();
         queue.tags.extend(add);
         queue.tags.retain(|key, _| !remove.contains(key));
         check_tags(&queue.tags)?;
-        self.conn.execute("UPDATE queues SET tags = ?2 WHERE id = ?1", params![queue.id, to_json(&queue.tags)])?;
+        self.conn.execute(
+            "UPDATE queues SET tags = ?2 WHERE id = ?1",
+            params![queue.id, to_json(&queue.tags)],
+        )?;
         self.queues.insert(queue.name.clone(), queue);
         Ok(())
     }
@@ -211,7 +241,10 @@ impl QueueStore {
             tx.execute(sql, [queue.id])?;
         }
         tx.execute("DELETE FROM moves WHERE source_arn = ?1", [arn])?;
-        tx.execute("INSERT OR REPLACE INTO deleted_queues VALUES (?1, ?2)", params![queue.name, now_ms])?;
+        tx.execute(
+            "INSERT OR REPLACE INTO deleted_queues VALUES (?1, ?2)",
+            params![queue.name, now_ms],
+        )?;
         tx.commit()?;
         self.queues.remove(&queue.name);
         queue.available.notify_waiters();
@@ -222,8 +255,14 @@ impl QueueStore {
     pub(crate) fn purge_queue(&mut self, url: &str) -> Result<(), ApiError> {
         let now_ms = self.now_ms()?;
         let mut queue = self.queue(url)?.clone();
-        if queue.purged_ms.is_some_and(|purged_ms| now_ms < purged_ms.saturating_add(PURGE_INTERVAL_MS)) {
-            let message = format!("Only one PurgeQueue operation on {} is allowed every 60 seconds.", queue.name);
+        if queue
+            .purged_ms
+            .is_some_and(|purged_ms| now_ms < purged_ms.saturating_add(PURGE_INTERVAL_MS))
+        {
+            let message = format!(
+                "Only one PurgeQueue operation on {} is allowed every 60 seconds.",
+                queue.name
+            );
             return Err(ApiError::new(ErrorKind::PurgeQueueInProgress, message));
         }
         let tx = self.conn.unchecked_transaction()?;
@@ -238,8 +277,12 @@ impl QueueStore {
 
     /// The sorted names of the queues that match.
     pub(crate) fn queue_names(&self, matches: impl Fn(&Queue) -> bool) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.queues.values().filter(|queue| matches(queue)).map(|queue| queue.name.clone()).collect();
+        let mut names: Vec<String> = self
+            .queues
+            .values()
+            .filter(|queue| matches(queue))
+            .map(|queue| queue.name.clone())
+            .collect();
         names.sort_unstable();
         names
     }
@@ -249,10 +292,15 @@ impl QueueStore {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
         super::settle::expire(&self.conn, queue, now_ms)?;
-        let count = |sql: &str| self.conn.prepare_cached(sql)?.query_row(params![queue.id, now_ms], |row| row.get(0));
+        let count = |sql: &str| {
+            self.conn.prepare_cached(sql)?.query_row(params![queue.id, now_ms], |row| row.get(0))
+        };
         let visible = count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms <= ?2")?;
-        let hidden: u64 = count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms > ?2")?;
-        let in_flight = count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms > ?2 AND receives > 0")?;
+        let hidden: u64 =
+            count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms > ?2")?;
+        let in_flight = count(
+            "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms > ?2 AND receives > 0",
+        )?;
         Ok(Counts { visible, in_flight, delayed: hidden.saturating_sub(in_flight) })
     }
 }
@@ -272,10 +320,14 @@ fn redelay(conn: &Connection, queue: i64, delay_ms: u64) -> rusqlite::Result<()>
 
 fn check_tags(tags: &Tags) -> Result<(), ApiError> {
     let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 && !key.starts_with("aws:")
+        (1..=128).contains(&key.chars().count())
+            && value.chars().count() <= 256
+            && !key.starts_with("aws:")
     };
     if tags.len() <= MOST_TAGS && tags.iter().all(fits) {
         return Ok(());
     }
-    Err(ApiError::parameter("A queue has at most 50 tags, with keys of 1 to 128 and values of up to 256 characters."))
+    Err(ApiError::parameter(
+        "A queue has at most 50 tags, with keys of 1 to 128 and values of up to 256 characters.",
+    ))
 }

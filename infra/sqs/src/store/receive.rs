@@ -41,7 +41,8 @@ pub(crate) struct Delivery {
 }
 
 impl QueueStore {
-    /// Receives messages. If there are none, also returns the milliseconds until the next one may be visible.
+    /// Receives messages. If there are none, also returns the milliseconds until the next one may
+    /// be visible.
     pub(crate) fn receive(
         &mut self,
         url: &str,
@@ -52,7 +53,8 @@ impl QueueStore {
         let queue = self.queue(url)?;
         let tx = self.conn.unchecked_transaction()?;
         expire(&tx, queue, now_ms)?;
-        let visible_ms = now_ms.saturating_add(request.visibility_ms.unwrap_or(queue.settings.visibility_ms));
+        let visible_ms =
+            now_ms.saturating_add(request.visibility_ms.unwrap_or(queue.settings.visibility_ms));
         if let Some(rows) = repeated(&tx, queue, request, now_ms)? {
             let deliveries = self.repeat(&tx, queue, &rows, visible_ms)?;
             remember(&tx, queue, request, &rows, visible_ms, now_ms)?;
@@ -85,8 +87,14 @@ impl QueueStore {
         Ok((deliveries, next_ms.map(|at_ms| at_ms.saturating_sub(now_ms))))
     }
 
-    /// How many of `most` messages the limit of messages in flight allows. Counts only if the upper bound reaches it.
-    fn room_in_flight(&mut self, url: &str, most: usize, now_ms: u64) -> Result<(i64, usize), ApiError> {
+    /// How many of `most` messages the limit of messages in flight allows. Counts only if the upper
+    /// bound reaches it.
+    fn room_in_flight(
+        &mut self,
+        url: &str,
+        most: usize,
+        now_ms: u64,
+    ) -> Result<(i64, usize), ApiError> {
         let queue = self.queue(url)?.id;
         let limit = self.config.in_flight_limit;
         let wanted = u64::try_from(most).unwrap_or(u64::MAX);
@@ -136,7 +144,8 @@ impl QueueStore {
                 message_id: found.get(0)?,
                 handle: Receipt { queue: queue.id, row, receives }.handle(&self.secret),
                 body: found.get(1)?,
-                attributes: attributes.map_or_else(|| Ok(Attributes::new()), |text| parse(&text))?,
+                attributes: attributes
+                    .map_or_else(|| Ok(Attributes::new()), |text| parse(&text))?,
                 trace_header: found.get(3)?,
                 group: found.get(4)?,
                 dedup_id: found.get(5)?,
@@ -174,15 +183,20 @@ fn repeated(
     request: &ReceiveRequest,
     now_ms: u64,
 ) -> rusqlite::Result<Option<Vec<i64>>> {
-    let Some(attempt) = request.attempt.as_deref().filter(|_| queue.settings.fifo) else { return Ok(None) };
+    let Some(attempt) = request.attempt.as_deref().filter(|_| queue.settings.fifo) else {
+        return Ok(None);
+    };
     conn.prepare_cached("DELETE FROM attempts WHERE queue = ?1 AND started_ms <= ?2")?
         .execute(params![queue.id, now_ms.saturating_sub(DEDUPLICATION_MS)])?;
     let known: Option<String> = conn
         .prepare_cached("SELECT receipts FROM attempts WHERE queue = ?1 AND attempt = ?2")?
         .query_row(params![queue.id, attempt], |row| row.get(0))
         .optional()?;
-    let Some(earlier) = known.and_then(|text| serde_json::from_str::<Attempt>(&text).ok()) else { return Ok(None) };
-    let mut unchanged = conn.prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND visible_ms = ?2")?;
+    let Some(earlier) = known.and_then(|text| serde_json::from_str::<Attempt>(&text).ok()) else {
+        return Ok(None);
+    };
+    let mut unchanged =
+        conn.prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND visible_ms = ?2")?;
     for row in &earlier.rows {
         if earlier.visible_ms <= now_ms || !unchanged.exists(params![row, earlier.visible_ms])? {
             return Ok(None);
@@ -199,7 +213,9 @@ fn remember(
     visible_ms: u64,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
-    let Some(attempt) = request.attempt.as_deref().filter(|_| queue.settings.fifo && !rows.is_empty()) else {
+    let Some(attempt) =
+        request.attempt.as_deref().filter(|_| queue.settings.fifo && !rows.is_empty())
+    else {
         return Ok(());
     };
     let receipts = serde_json::json!(Attempt { rows: rows.to_vec(), visible_ms }).to_string();

@@ -34,8 +34,13 @@ pub(super) fn sequence_number(row: i64) -> String {
 }
 
 impl QueueStore {
-    /// Stores messages, with one result each. As on AWS, a FIFO queue refuses all if one lacks a required id.
-    pub(crate) fn send(&mut self, url: &str, messages: &[NewMessage]) -> Result<Vec<Result<Sent, ApiError>>, ApiError> {
+    /// Stores messages, with one result each. As on AWS, a FIFO queue refuses all if one lacks a
+    /// required id.
+    pub(crate) fn send(
+        &mut self,
+        url: &str,
+        messages: &[NewMessage],
+    ) -> Result<Vec<Result<Sent, ApiError>>, ApiError> {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
         messages.iter().try_for_each(|message| check_fifo(queue, message))?;
@@ -73,7 +78,9 @@ fn check(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
 fn check_delay(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
     let Some(delay_s) = message.delay_s else { return Ok(()) };
     let refused = |reason: &str| {
-        Err(ApiError::parameter(format!("Value {delay_s} for parameter DelaySeconds is invalid. Reason: {reason}")))
+        Err(ApiError::parameter(format!(
+            "Value {delay_s} for parameter DelaySeconds is invalid. Reason: {reason}"
+        )))
     };
     match u64::try_from(delay_s) {
         Ok(0) => Ok(()),
@@ -132,14 +139,20 @@ fn forget_duplicates(conn: &Connection, queue: &Queue, now_ms: u64) -> rusqlite:
     Ok(())
 }
 
-fn store(conn: &Connection, queue: &Queue, message: &NewMessage, now_ms: u64) -> Result<Sent, ApiError> {
+fn store(
+    conn: &Connection,
+    queue: &Queue,
+    message: &NewMessage,
+    now_ms: u64,
+) -> Result<Sent, ApiError> {
     if !queue.settings.fifo {
         let message_id = random_uuid();
         insert(conn, queue, message, &message_id, message.dedup_id.as_deref(), now_ms)?;
         return Ok(Sent { message_id, sequence: None });
     }
     let dedup_id = message.dedup_id.clone().unwrap_or_else(|| sha256_hex(&message.body));
-    let scope = if queue.settings.deduplicate_per_group { message.group.as_deref() } else { None }.unwrap_or_default();
+    let scope = if queue.settings.deduplicate_per_group { message.group.as_deref() } else { None }
+        .unwrap_or_default();
     let known: Option<(i64, String)> = conn
         .prepare_cached("SELECT row, message_id FROM duplicates WHERE queue = ?1 AND scope = ?2 AND dedup_id = ?3")?
         .query_row(params![queue.id, scope, dedup_id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -168,15 +181,26 @@ fn insert(
     };
     let visible_ms = now_ms.saturating_add(delay_ms);
     let group = message.group.as_deref().filter(|_| queue.settings.fifo);
-    conn.prepare_cached("INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![queue.id, group, visible_ms, now_ms])?;
+    conn.prepare_cached(
+        "INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![queue.id, group, visible_ms, now_ms])?;
     let row = conn.last_insert_rowid();
-    let attributes = (!message.attributes.is_empty()).then(|| serde_json::json!(message.attributes).to_string());
+    let attributes =
+        (!message.attributes.is_empty()).then(|| serde_json::json!(message.attributes).to_string());
     conn.prepare_cached(
         "INSERT INTO contents (id, message_id, body, attributes, trace_header, group_id, dedup_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![row, message_id, message.body, attributes, message.trace_header, message.group, dedup_id])?;
+    .execute(params![
+        row,
+        message_id,
+        message.body,
+        attributes,
+        message.trace_header,
+        message.group,
+        dedup_id
+    ])?;
     if let Some(group) = group {
         join_group(conn, queue.id, group, visible_ms, row)?;
     }
@@ -184,7 +208,13 @@ fn insert(
 }
 
 /// Adds the group, unless it has messages already: then its first message does not change.
-pub(super) fn join_group(conn: &Connection, queue: i64, group: &str, ready_ms: u64, row: i64) -> rusqlite::Result<()> {
+pub(super) fn join_group(
+    conn: &Connection,
+    queue: i64,
+    group: &str,
+    ready_ms: u64,
+    row: i64,
+) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT OR IGNORE INTO fifo_groups VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![queue, group, ready_ms, row])
         .map(drop)

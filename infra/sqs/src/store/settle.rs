@@ -17,7 +17,11 @@ struct ReceivedState {
 
 impl QueueStore {
     /// Deletes the messages of these receipt handles, with one result each.
-    pub(crate) fn delete(&mut self, url: &str, handles: &[&str]) -> Result<Vec<Result<(), ApiError>>, ApiError> {
+    pub(crate) fn delete(
+        &mut self,
+        url: &str,
+        handles: &[&str],
+    ) -> Result<Vec<Result<(), ApiError>>, ApiError> {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
         let tx = self.conn.unchecked_transaction()?;
@@ -46,7 +50,8 @@ impl QueueStore {
         let tx = self.conn.unchecked_transaction()?;
         let mut results = Vec::with_capacity(changes.len());
         for (handle, seconds) in changes {
-            let checked = check_visibility(*seconds).and_then(|ms| Ok((self.receipt(queue, handle)?, ms)));
+            let checked =
+                check_visibility(*seconds).and_then(|ms| Ok((self.receipt(queue, handle)?, ms)));
             results.push(match checked {
                 Ok((receipt, timeout_ms)) => change_one(&tx, queue, receipt, timeout_ms, now_ms)?,
                 Err(refusal) => Err(refusal),
@@ -58,10 +63,13 @@ impl QueueStore {
     }
 
     fn receipt(&self, queue: &Queue, handle: &str) -> Result<Receipt, ApiError> {
-        Receipt::parse(handle, &self.secret).filter(|receipt| receipt.queue == queue.id).ok_or_else(|| {
-            let message = format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
-            ApiError::new(ErrorKind::ReceiptHandleIsInvalid, message)
-        })
+        Receipt::parse(handle, &self.secret).filter(|receipt| receipt.queue == queue.id).ok_or_else(
+            || {
+                let message =
+                    format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
+                ApiError::new(ErrorKind::ReceiptHandleIsInvalid, message)
+            },
+        )
     }
 }
 
@@ -77,23 +85,31 @@ pub(crate) fn check_visibility(seconds: i64) -> Result<u64, ApiError> {
 }
 
 fn held(conn: &Connection, receipt: Receipt) -> rusqlite::Result<Option<ReceivedState>> {
-    conn.prepare_cached("SELECT receives, visible_ms, received_ms, fifo_group FROM messages WHERE id = ?1")?
-        .query_row([receipt.row], |row| {
-            Ok(ReceivedState {
-                receives: row.get(0)?,
-                visible_ms: row.get(1)?,
-                received_ms: row.get(2)?,
-                group: row.get(3)?,
-            })
+    conn.prepare_cached(
+        "SELECT receives, visible_ms, received_ms, fifo_group FROM messages WHERE id = ?1",
+    )?
+    .query_row([receipt.row], |row| {
+        Ok(ReceivedState {
+            receives: row.get(0)?,
+            visible_ms: row.get(1)?,
+            received_ms: row.get(2)?,
+            group: row.get(3)?,
         })
-        .optional()
+    })
+    .optional()
 }
 
 type Settled = Result<(), ApiError>;
 
-/// A missing message counts as deleted. An outdated handle deletes nothing: a standard queue ignores it. A FIFO queue
-/// refuses it, also after the visibility timeout, because later messages of the group may have been delivered.
-fn delete_one(conn: &Connection, queue: &Queue, receipt: Receipt, now_ms: u64) -> Result<Settled, ApiError> {
+/// A missing message counts as deleted. An outdated handle deletes nothing: a standard queue
+/// ignores it. A FIFO queue refuses it, also after the visibility timeout, because later messages
+/// of the group may have been delivered.
+fn delete_one(
+    conn: &Connection,
+    queue: &Queue,
+    receipt: Receipt,
+    now_ms: u64,
+) -> Result<Settled, ApiError> {
     let Some(held) = held(conn, receipt)? else { return Ok(Ok(())) };
     let current = held.receives == receipt.receives;
     if queue.settings.fifo && !(current && held.visible_ms > now_ms) {
@@ -114,7 +130,8 @@ fn change_one(
     timeout_ms: u64,
     now_ms: u64,
 ) -> Result<Settled, ApiError> {
-    let in_flight = held(conn, receipt)?.filter(|held| held.receives == receipt.receives && held.visible_ms > now_ms);
+    let in_flight = held(conn, receipt)?
+        .filter(|held| held.receives == receipt.receives && held.visible_ms > now_ms);
     let Some(held) = in_flight else {
         let message = "The message referred to isn't in flight.";
         return Ok(Err(ApiError::new(ErrorKind::MessageNotInflight, message)));
@@ -131,7 +148,11 @@ fn change_one(
     Ok(Ok(()))
 }
 
-fn refresh_group_of(conn: &Connection, queue: &Queue, held: &ReceivedState) -> rusqlite::Result<()> {
+fn refresh_group_of(
+    conn: &Connection,
+    queue: &Queue,
+    held: &ReceivedState,
+) -> rusqlite::Result<()> {
     held.group.as_deref().map_or(Ok(()), |group| refresh_group(conn, queue.id, group))
 }
 
@@ -145,15 +166,19 @@ pub(super) fn release_all(conn: &Connection, now_ms: u64) -> rusqlite::Result<()
         )?
         .query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    tx.execute("UPDATE messages SET visible_ms = ?1 WHERE visible_ms > ?1 AND receives > 0", [now_ms])?;
+    tx.execute(
+        "UPDATE messages SET visible_ms = ?1 WHERE visible_ms > ?1 AND receives > 0",
+        [now_ms],
+    )?;
     for (queue, group) in groups {
         refresh_group(&tx, queue, &group)?;
     }
     tx.commit()
 }
 
-/// Recomputes when a group can be received: not while one of its messages is in flight or the first is delayed. Only the
-/// first ten can be in flight, because each receive begins at the first and returns at most ten.
+/// Recomputes when a group can be received: not while one of its messages is in flight or the first
+/// is delayed. Only the first ten can be in flight, because each receive begins at the first and
+/// returns at most ten.
 pub(super) fn refresh_group(conn: &Connection, queue: i64, group: &str) -> rusqlite::Result<()> {
     let (head, ready_ms): (Option<i64>, Option<u64>) = conn
         .prepare_cached(
@@ -180,9 +205,13 @@ pub(super) fn refresh_group(conn: &Connection, queue: i64, group: &str) -> rusql
 
 /// Deletes messages beyond the retention period.
 pub(super) fn expire(conn: &Connection, queue: &Queue, now_ms: u64) -> rusqlite::Result<()> {
-    let Some(sent_until_ms) = now_ms.checked_sub(queue.settings.retention_ms) else { return Ok(()) };
+    let Some(sent_until_ms) = now_ms.checked_sub(queue.settings.retention_ms) else {
+        return Ok(());
+    };
     let mut groups: Vec<String> = conn
-        .prepare_cached("DELETE FROM messages WHERE queue = ?1 AND sent_ms <= ?2 RETURNING fifo_group")?
+        .prepare_cached(
+            "DELETE FROM messages WHERE queue = ?1 AND sent_ms <= ?2 RETURNING fifo_group",
+        )?
         .query_map(params![queue.id, sent_until_ms], |row| row.get::<_, Option<String>>(0))?
         .filter_map(Result::transpose)
         .collect::<Result<_, _>>()?;

@@ -46,7 +46,8 @@ pub(super) struct Chosen {
     pub(super) moved: usize,
 }
 
-/// Selects up to `want` messages. Those that were received too often go to the dead-letter queue instead.
+/// Selects up to `want` messages. Those that were received too often go to the dead-letter queue
+/// instead.
 pub(super) fn choose(
     conn: &Connection,
     queue: &Queue,
@@ -169,8 +170,9 @@ fn choose_from_group(
     let mut after = 0;
     while chosen.rows.len() < want && chosen.moved < MOST_MOVED {
         let missing = want - chosen.rows.len();
-        let found: Vec<Candidate> =
-            statement.query_map(params![queue, group, after, missing], Candidate::read)?.collect::<Result<_, _>>()?;
+        let found: Vec<Candidate> = statement
+            .query_map(params![queue, group, after, missing], Candidate::read)?
+            .collect::<Result<_, _>>()?;
         let Some(last) = found.last() else { break };
         after = last.row;
         for candidate in &found {
@@ -184,7 +186,12 @@ fn choose_from_group(
 }
 
 /// Moves a message to the dead-letter queue. It keeps its id; in a standard queue also its age.
-fn dead_letter(conn: &Connection, row: i64, dead: &DeadLetters, now_ms: u64) -> rusqlite::Result<()> {
+fn dead_letter(
+    conn: &Connection,
+    row: i64,
+    dead: &DeadLetters,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let sent = if dead.fifo { "?3" } else { "sent_ms" };
     let sql = format!(
         "INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms, first_received_ms, receives_before)
@@ -192,28 +199,38 @@ fn dead_letter(conn: &Connection, row: i64, dead: &DeadLetters, now_ms: u64) -> 
     );
     conn.prepare_cached(&sql)?.execute(params![row, dead.target, now_ms])?;
     let new_row = conn.last_insert_rowid();
-    conn.prepare_cached("UPDATE contents SET id = ?2, source_arn = ?3 WHERE id = ?1")?.execute(params![
-        row,
-        new_row,
-        dead.source_arn
-    ])?;
+    conn.prepare_cached("UPDATE contents SET id = ?2, source_arn = ?3 WHERE id = ?1")?
+        .execute(params![row, new_row, dead.source_arn])?;
     settle_moved(conn, row, new_row, dead.target, now_ms)
 }
 
 /// Moves a message for a move task. In the target it is a new message.
-pub(super) fn move_as_new(conn: &Connection, row: i64, target: i64, now_ms: u64) -> rusqlite::Result<()> {
+pub(super) fn move_as_new(
+    conn: &Connection,
+    row: i64,
+    target: i64,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms)
          SELECT ?2, fifo_group, ?3, ?3 FROM messages WHERE id = ?1",
     )?
     .execute(params![row, target, now_ms])?;
     let new_row = conn.last_insert_rowid();
-    conn.prepare_cached("UPDATE contents SET id = ?2, message_id = ?3, source_arn = NULL WHERE id = ?1")?
-        .execute(params![row, new_row, random_uuid()])?;
+    conn.prepare_cached(
+        "UPDATE contents SET id = ?2, message_id = ?3, source_arn = NULL WHERE id = ?1",
+    )?
+    .execute(params![row, new_row, random_uuid()])?;
     settle_moved(conn, row, new_row, target, now_ms)
 }
 
-fn settle_moved(conn: &Connection, row: i64, new_row: i64, target: i64, now_ms: u64) -> rusqlite::Result<()> {
+fn settle_moved(
+    conn: &Connection,
+    row: i64,
+    new_row: i64,
+    target: i64,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let group: Option<String> = conn
         .prepare_cached("DELETE FROM messages WHERE id = ?1 RETURNING fifo_group")?
         .query_row([row], |found| found.get(0))?;

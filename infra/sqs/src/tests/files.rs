@@ -14,7 +14,9 @@ async fn everything_is_there_after_a_restart() {
     server.send(&url, "waiting").await;
     let handle = server.receive(&url).await[0]["ReceiptHandle"].clone();
     let server = server.reopened_at(START_MS + 1_000);
-    let attributes = server.ok("GetQueueAttributes", json!({ "QueueUrl": url, "AttributeNames": ["All"] })).await;
+    let attributes = server
+        .ok("GetQueueAttributes", json!({ "QueueUrl": url, "AttributeNames": ["All"] }))
+        .await;
     assert_eq!(attributes["Attributes"]["VisibilityTimeout"], "7");
     assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"], "1");
     server.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": handle })).await;
@@ -36,7 +38,11 @@ fn a_file_in_use_is_refused() {
 fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queues.db");
-    std::fs::write(&path, "these are not queues, but some other kind of text, and long enough".repeat(50)).unwrap();
+    std::fs::write(
+        &path,
+        "these are not queues, but some other kind of text, and long enough".repeat(50),
+    )
+    .unwrap();
     let error = open(&path).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("the queue file {} is damaged", path.display()));
@@ -71,7 +77,8 @@ fn a_database_of_another_program_is_refused() {
 #[test]
 fn a_place_that_cannot_be_written_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let error = open(&folder.path().join("no such folder").join("queues.db")).map(drop).unwrap_err();
+    let error =
+        open(&folder.path().join("no such folder").join("queues.db")).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
     let error = open(folder.path()).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");

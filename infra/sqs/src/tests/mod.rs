@@ -37,8 +37,9 @@ impl TestServer {
         let mut config = config(&clock);
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
-        let router =
-            Server::open(&folder.path().join("queues.db"), config).unwrap().router_at(([127, 0, 0, 1], 0).into());
+        let router = Server::open(&folder.path().join("queues.db"), config)
+            .unwrap()
+            .router_at(([127, 0, 0, 1], 0).into());
         Self { router, clock, folder }
     }
 
@@ -54,8 +55,9 @@ impl TestServer {
         drop(router);
         let mut config = config(&clock);
         change(&mut config);
-        let router =
-            Server::open(&folder.path().join("queues.db"), config).unwrap().router_at(([127, 0, 0, 1], 0).into());
+        let router = Server::open(&folder.path().join("queues.db"), config)
+            .unwrap()
+            .router_at(([127, 0, 0, 1], 0).into());
         Self { router, clock, folder }
     }
 
@@ -64,8 +66,10 @@ impl TestServer {
     }
 
     async fn raw(&self, operation: &str, body: impl Into<Body>) -> (StatusCode, HeaderMap, Value) {
-        let request =
-            Request::post("/").header("x-amz-target", format!("AmazonSQS.{operation}")).body(body.into()).unwrap();
+        let request = Request::post("/")
+            .header("x-amz-target", format!("AmazonSQS.{operation}"))
+            .body(body.into())
+            .unwrap();
         send(&self.router, request).await
     }
 
@@ -85,7 +89,8 @@ impl TestServer {
     }
 
     async fn queue(&self, name: &str, attributes: Value) -> String {
-        let answer = self.ok("CreateQueue", json!({ "QueueName": name, "Attributes": attributes })).await;
+        let answer =
+            self.ok("CreateQueue", json!({ "QueueName": name, "Attributes": attributes })).await;
         answer["QueueUrl"].as_str().unwrap().to_owned()
     }
 
@@ -98,7 +103,11 @@ impl TestServer {
     }
 
     async fn send_to_group(&self, url: &str, group: &str, body: &str) -> Value {
-        self.ok("SendMessage", json!({ "QueueUrl": url, "MessageBody": body, "MessageGroupId": group })).await
+        self.ok(
+            "SendMessage",
+            json!({ "QueueUrl": url, "MessageBody": body, "MessageGroupId": group }),
+        )
+        .await
     }
 
     /// Receives up to ten messages.
@@ -108,7 +117,11 @@ impl TestServer {
     }
 
     async fn bodies(&self, url: &str) -> Vec<String> {
-        self.receive(url).await.iter().map(|message| message["Body"].as_str().unwrap().to_owned()).collect()
+        self.receive(url)
+            .await
+            .iter()
+            .map(|message| message["Body"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 

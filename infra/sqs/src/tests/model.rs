@@ -28,7 +28,11 @@ impl Model {
 
     /// How many messages a receive of up to `most` must bring.
     fn due(&self, most: usize) -> usize {
-        (0..GROUPS).filter(|group| self.is_free(*group)).map(|group| self.groups[group].len()).sum::<usize>().min(most)
+        (0..GROUPS)
+            .filter(|group| self.is_free(*group))
+            .map(|group| self.groups[group].len())
+            .sum::<usize>()
+            .min(most)
     }
 
     /// Notes what was received, checking that each group was free and begins at its first message.
@@ -36,7 +40,8 @@ impl Model {
         let free: Vec<bool> = (0..GROUPS).map(|group| self.is_free(group)).collect();
         let mut next = [0; GROUPS];
         for message in received {
-            let group: usize = message["Attributes"]["MessageGroupId"].as_str().unwrap().parse().unwrap();
+            let group: usize =
+                message["Attributes"]["MessageGroupId"].as_str().unwrap().parse().unwrap();
             assert!(free[group], "group {group} was in flight");
             let expected = &mut self.groups[group][next[group]];
             assert_eq!(message["Body"].as_str(), Some(expected.body.as_str()));
@@ -48,8 +53,10 @@ impl Model {
 
     /// A message in flight, by group and place.
     fn any_in_flight(&self, random: &mut fastrand::Rng) -> Option<(usize, usize)> {
-        let places = (0..GROUPS).flat_map(|group| (0..self.groups[group].len()).map(move |place| (group, place)));
-        let in_flight = |place: &(usize, usize)| self.groups[place.0][place.1].visible_s > self.now_s;
+        let places = (0..GROUPS)
+            .flat_map(|group| (0..self.groups[group].len()).map(move |place| (group, place)));
+        let in_flight =
+            |place: &(usize, usize)| self.groups[place.0][place.1].visible_s > self.now_s;
         random.choice(places.filter(in_flight).collect::<Vec<_>>())
     }
 }
@@ -74,7 +81,9 @@ async fn step(server: &TestServer, url: &str, model: &mut Model, random: &mut fa
         6..=7 => {
             if let Some((group, place)) = model.any_in_flight(random) {
                 let message = model.groups[group].remove(place);
-                server.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": message.held })).await;
+                server
+                    .ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": message.held }))
+                    .await;
             }
         }
         8 => {

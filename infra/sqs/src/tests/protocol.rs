@@ -28,7 +28,8 @@ async fn malformed_requests_are_refused_precisely() {
     let url = server.queue("q", json!({})).await;
     let nested = "[".repeat(100_000);
     let wrong_type = json!({ "QueueUrl": url, "MessageBody": 7 }).to_string();
-    let attribute_type = json!({ "QueueName": "r", "Attributes": { "DelaySeconds": 1 } }).to_string();
+    let attribute_type =
+        json!({ "QueueName": "r", "Attributes": { "DelaySeconds": 1 } }).to_string();
     for (operation, body, expected) in [
         ("SendMessage", "", "SerializationException"),
         ("SendMessage", "{", "SerializationException"),
@@ -40,7 +41,11 @@ async fn malformed_requests_are_refused_precisely() {
         ("SendMessage", "{}", "MissingRequiredParameterException"),
         ("CreateQueue", "{}", "MissingRequiredParameterException"),
         ("SendMessage", r#"{"QueueUrl":"nowhere","MessageBody":"a"}"#, "InvalidAddress"),
-        ("SendMessage", r#"{"QueueUrl":"http://h/000000000000/none","MessageBody":"a"}"#, "QueueDoesNotExist"),
+        (
+            "SendMessage",
+            r#"{"QueueUrl":"http://h/000000000000/none","MessageBody":"a"}"#,
+            "QueueDoesNotExist",
+        ),
         ("Shout", "{}", "UnknownOperationException"),
         ("AddPermission", "{}", "UnsupportedOperation"),
     ] {
@@ -55,7 +60,10 @@ async fn malformed_requests_are_refused_precisely() {
 async fn requests_without_a_target_are_refused() {
     let server = TestServer::new();
     let form = Request::post("/").body(Body::from("Action=ListQueues")).unwrap();
-    let other = Request::post("/").header("x-amz-target", "DynamoDB_20120810.ListTables").body(Body::empty()).unwrap();
+    let other = Request::post("/")
+        .header("x-amz-target", "DynamoDB_20120810.ListTables")
+        .body(Body::empty())
+        .unwrap();
     for request in [Request::get("/").body(Body::empty()).unwrap(), form, other] {
         let (status, headers, _) = send(&server.router, request).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -90,7 +98,9 @@ async fn at_the_limit_in_flight_a_short_poll_is_told_and_a_deletion_makes_room()
     assert_eq!(first.len(), 10);
     assert_eq!(server.receive(&url).await.len(), 2);
     assert_eq!(server.error("ReceiveMessage", json!({ "QueueUrl": url })).await, "OverLimit");
-    server.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": first[0]["ReceiptHandle"] })).await;
+    server
+        .ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": first[0]["ReceiptHandle"] }))
+        .await;
     assert_eq!(server.receive(&url).await.len(), 1);
     server.pass_s(30);
     assert_eq!(server.receive(&url).await.len(), 10);
@@ -129,5 +139,8 @@ async fn a_fifo_batch_that_lacks_an_id_stores_nothing() {
         assert!(server.bodies(url).await.is_empty(), "{answer}");
     }
     let batch = json!({ "QueueUrl": by_content, "Entries": [whole, without_deduplication] });
-    assert_eq!(server.ok("SendMessageBatch", batch).await["Successful"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        server.ok("SendMessageBatch", batch).await["Successful"].as_array().unwrap().len(),
+        2
+    );
 }

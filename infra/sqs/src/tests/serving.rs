@@ -21,7 +21,8 @@ async fn serve(path: &std::path::Path) -> Served {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let router = server.router_at(address);
-    let task = tokio::spawn(server.serve_with_shutdown(listener, async move { stopped.await.unwrap() }));
+    let task =
+        tokio::spawn(server.serve_with_shutdown(listener, async move { stopped.await.unwrap() }));
     Served { router, address, stop, task }
 }
 
@@ -37,7 +38,8 @@ async fn a_queue_url_names_the_listeners_address_and_the_file_is_free_after_the_
     let served = serve(&path).await;
     // Spawned, not yet run: the address is known once the server has been polled.
     tokio::task::yield_now().await;
-    let (_, _, answer) = send(&served.router, call("CreateQueue", &json!({ "QueueName": "q" }))).await;
+    let (_, _, answer) =
+        send(&served.router, call("CreateQueue", &json!({ "QueueName": "q" }))).await;
     assert_eq!(answer["QueueUrl"], format!("http://{}/000000000000/q", served.address));
     served.stop.send(()).unwrap();
     served.task.await.unwrap().unwrap();
@@ -49,9 +51,11 @@ async fn a_queue_url_names_the_listeners_address_and_the_file_is_free_after_the_
 async fn a_shutdown_ends_long_polls() {
     let folder = tempfile::tempdir().unwrap();
     let served = serve(&folder.path().join("queues.db")).await;
-    let (_, _, made) = send(&served.router, call("CreateQueue", &json!({ "QueueName": "q" }))).await;
+    let (_, _, made) =
+        send(&served.router, call("CreateQueue", &json!({ "QueueName": "q" }))).await;
     let began = Instant::now();
-    let request = call("ReceiveMessage", &json!({ "QueueUrl": made["QueueUrl"], "WaitTimeSeconds": 20 }));
+    let request =
+        call("ReceiveMessage", &json!({ "QueueUrl": made["QueueUrl"], "WaitTimeSeconds": 20 }));
     let polling = send(&served.router, request);
     let stopping = async {
         tokio::task::yield_now().await;

@@ -48,7 +48,12 @@ async fn a_delayed_message_comes_when_its_delay_is_over() {
     let server = TestServer::new();
     let url = server.queue("q", json!({ "DelaySeconds": "5" })).await;
     server.send(&url, "queue's delay").await;
-    server.ok("SendMessage", json!({ "QueueUrl": url, "MessageBody": "own delay", "DelaySeconds": 900 })).await;
+    server
+        .ok(
+            "SendMessage",
+            json!({ "QueueUrl": url, "MessageBody": "own delay", "DelaySeconds": 900 }),
+        )
+        .await;
     assert!(server.bodies(&url).await.is_empty());
     server.pass_s(5);
     assert_eq!(server.bodies(&url).await, ["queue's delay"]);
@@ -65,7 +70,12 @@ async fn a_fifo_queues_new_delay_holds_for_waiting_messages_too() {
     let server = TestServer::new();
     let url = server.fifo("q.fifo").await;
     server.send_to_group(&url, "g", "a").await;
-    server.ok("SetQueueAttributes", json!({ "QueueUrl": url, "Attributes": { "DelaySeconds": "60" } })).await;
+    server
+        .ok(
+            "SetQueueAttributes",
+            json!({ "QueueUrl": url, "Attributes": { "DelaySeconds": "60" } }),
+        )
+        .await;
     server.pass_s(59);
     assert!(server.bodies(&url).await.is_empty());
     server.pass_s(1);
@@ -75,9 +85,15 @@ async fn a_fifo_queues_new_delay_holds_for_waiting_messages_too() {
 #[tokio::test]
 async fn messages_older_than_the_retention_period_vanish() {
     let server = TestServer::new();
-    for url in [server.queue("q", json!({ "MessageRetentionPeriod": "60" })).await, server.fifo("q.fifo").await] {
+    for url in [
+        server.queue("q", json!({ "MessageRetentionPeriod": "60" })).await,
+        server.fifo("q.fifo").await,
+    ] {
         server
-            .ok("SetQueueAttributes", json!({ "QueueUrl": url, "Attributes": { "MessageRetentionPeriod": "60" } }))
+            .ok(
+                "SetQueueAttributes",
+                json!({ "QueueUrl": url, "Attributes": { "MessageRetentionPeriod": "60" } }),
+            )
             .await;
         server.send_to_group(&url, "g", "old").await;
         server.pass_s(30);
@@ -107,7 +123,10 @@ async fn a_queue_is_purged_at_most_once_a_minute() {
     let url = server.queue("q", json!({})).await;
     server.ok("PurgeQueue", json!({ "QueueUrl": url })).await;
     server.pass_s(59);
-    assert_eq!(server.error("PurgeQueue", json!({ "QueueUrl": url })).await, "PurgeQueueInProgress");
+    assert_eq!(
+        server.error("PurgeQueue", json!({ "QueueUrl": url })).await,
+        "PurgeQueueInProgress"
+    );
     server.pass_s(1);
     server.ok("PurgeQueue", json!({ "QueueUrl": url })).await;
 }
@@ -117,7 +136,10 @@ async fn the_name_of_a_deleted_queue_is_taken_for_a_minute() {
     let server = TestServer::new();
     let url = server.queue("q", json!({})).await;
     server.ok("DeleteQueue", json!({ "QueueUrl": url })).await;
-    assert_eq!(server.error("CreateQueue", json!({ "QueueName": "q" })).await, "QueueDeletedRecently");
+    assert_eq!(
+        server.error("CreateQueue", json!({ "QueueName": "q" })).await,
+        "QueueDeletedRecently"
+    );
     server.pass_s(60);
     server.queue("q", json!({})).await;
 }
@@ -130,7 +152,10 @@ async fn a_message_stays_in_flight_for_twelve_hours_at_most() {
     let handle = server.receive(&url).await[0]["ReceiptHandle"].clone();
     server.pass_s(1);
     let change = |seconds: u64| json!({ "QueueUrl": url, "ReceiptHandle": handle, "VisibilityTimeout": seconds });
-    assert_eq!(server.error("ChangeMessageVisibility", change(43_200)).await, "InvalidParameterValueException");
+    assert_eq!(
+        server.error("ChangeMessageVisibility", change(43_200)).await,
+        "InvalidParameterValueException"
+    );
     server.ok("ChangeMessageVisibility", change(43_199)).await;
     server.pass_s(43_199);
     assert_eq!(server.error("ChangeMessageVisibility", change(1)).await, "MessageNotInflight");
@@ -141,7 +166,8 @@ async fn a_receive_repeated_with_its_attempt_id_gets_the_same_messages_and_a_new
     let server = TestServer::new();
     let url = server.fifo("q.fifo").await;
     server.send_to_group(&url, "g", "a").await;
-    let request = json!({ "QueueUrl": url, "ReceiveRequestAttemptId": "try", "VisibilityTimeout": 10 });
+    let request =
+        json!({ "QueueUrl": url, "ReceiveRequestAttemptId": "try", "VisibilityTimeout": 10 });
     let first = server.ok("ReceiveMessage", request.clone()).await;
     server.pass_s(9);
     assert_eq!(server.ok("ReceiveMessage", request.clone()).await, first);
@@ -174,10 +200,10 @@ async fn an_expired_receipt_handle_deletes_nothing() {
 async fn messages_in_flight_come_back_when_the_file_is_opened_if_so_configured() {
     for (release_on_open, expected) in [(false, vec![]), (true, vec!["a", "b"])] {
         let server = TestServer::new();
-        let url = server.queue("q.fifo", json!({ "FifoQueue": "true", "VisibilityTimeout": "60" })).await;
+        let url =
+            server.queue("q.fifo", json!({ "FifoQueue": "true", "VisibilityTimeout": "60" })).await;
         for body in ["a", "b"] {
-            let group =
-                json!({ "QueueUrl": url, "MessageBody": body, "MessageGroupId": "g", "MessageDeduplicationId": body });
+            let group = json!({ "QueueUrl": url, "MessageBody": body, "MessageGroupId": "g", "MessageDeduplicationId": body });
             server.ok("SendMessage", group).await;
         }
         assert_eq!(server.bodies(&url).await, ["a", "b"]);

@@ -1,4 +1,5 @@
-//! `ledgerfold audit at` and `ledgerfold audit diff`: the state of a stream at one time, and between two.
+//! `ledgerfold audit at` and `ledgerfold audit diff`: the state of a stream at one time, and
+//! between two.
 
 use super::filters::time;
 use super::history::row;
@@ -58,7 +59,8 @@ fn moment(version: Option<u64>, time: Option<DateTime<Utc>>) -> Option<Moment> {
 
 impl At {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let moment = moment(self.version, self.time).unwrap_or_else(|| wrong_use("--version or --time is required"));
+        let moment = moment(self.version, self.time)
+            .unwrap_or_else(|| wrong_use("--version or --time is required"));
         let arguments = vec![
             ("stream", Some(self.stream.to_string())),
             ("version", self.version.map(|version| version.to_string())),
@@ -76,7 +78,9 @@ impl At {
             return Ok(Exit::Done);
         }
         let StateAt { stream, version, recorded_at, read_model, state, hash, .. } = at;
-        output::line(&format!("{stream} at version {version}, recorded at {recorded_at}, as in {read_model}:"))?;
+        output::line(&format!(
+            "{stream} at version {version}, recorded at {recorded_at}, as in {read_model}:"
+        ))?;
         output::json(&state)?;
         output::line(&format!("the hash chain is intact; the hash of this version is {hash}"))?;
         Ok(Exit::Done)
@@ -86,8 +90,9 @@ impl At {
 impl Diff {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
         let span = Span::new(moment(self.from, self.from_time), moment(self.to, self.to_time));
-        let span =
-            span.unwrap_or_else(|rule| wrong_use(format!("the two versions or times contradict each other: {rule}")));
+        let span = span.unwrap_or_else(|rule| {
+            wrong_use(format!("the two versions or times contradict each other: {rule}"))
+        });
         let version = |version: Option<u64>| version.map(|version| version.to_string());
         let arguments = vec![
             ("stream", Some(self.stream.to_string())),
@@ -107,8 +112,13 @@ impl Diff {
             output::json(&difference)?;
             return Ok(Exit::Done);
         }
-        let Difference { stream, read_model, from, to, changes, events, events_left_out, .. } = difference;
-        output::line(&format!("{stream}, as in {read_model}, from {} to {}:", end(&from), end(&to)))?;
+        let Difference { stream, read_model, from, to, changes, events, events_left_out, .. } =
+            difference;
+        output::line(&format!(
+            "{stream}, as in {read_model}, from {} to {}:",
+            end(&from),
+            end(&to)
+        ))?;
         let changed: Vec<_> = changes.iter().map(change).collect();
         output::rows(["FIELD", "BEFORE", "AFTER"], &changed)?;
         output::line("")?;

@@ -22,7 +22,8 @@ pub(in crate::cli) struct Export {
     /// The most events to write; all by default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// JSON lines or CSV. In CSV, an apostrophe precedes cells that a spreadsheet would read as a formula.
+    /// JSON lines or CSV. In CSV, an apostrophe precedes cells that a spreadsheet would read as a
+    /// formula.
     #[arg(long, value_enum, default_value = "jsonl")]
     format: FormatOption,
     /// The file, which is created when it is complete; standard output by default.
@@ -61,15 +62,23 @@ impl Export {
         let actor = self.actor.actor.as_ref();
         let query = AuditQuery { options: &self.options, actor, call: Call::Export, arguments };
         match search.stream() {
-            Some(_) => query.run(async |trail| Box::pin(self.answer(&trail, search, None)).await).await,
+            Some(_) => {
+                query.run(async |trail| Box::pin(self.answer(&trail, search, None)).await).await
+            }
             None => {
-                let answer = async |trail, index| Box::pin(self.answer(&trail, search, Some(index))).await;
+                let answer =
+                    async |trail, index| Box::pin(self.answer(&trail, search, Some(index))).await;
                 query.run_with_index(answer).await
             }
         }
     }
 
-    async fn answer(&self, trail: &OpenTrail, search: Search, index: Option<IndexState>) -> Result<Exit, Failure> {
+    async fn answer(
+        &self,
+        trail: &OpenTrail,
+        search: Search,
+        index: Option<IndexState>,
+    ) -> Result<Exit, Failure> {
         let interrupted = stop_signal()?;
         let mut output = ExportOutput::open(self.output.as_deref())?;
         let mut events = 0;
@@ -81,9 +90,10 @@ impl Export {
         match result {
             Ok(ExportEnd::Complete) => self.print(output.name(), events, index),
             Ok(ExportEnd::ReaderClosed) => Ok(Exit::Done),
-            Ok(ExportEnd::Abandoned) => {
-                Err(Failure::new(format!("{} cannot be written", output.name()), self.left_behind()))
-            }
+            Ok(ExportEnd::Abandoned) => Err(Failure::new(
+                format!("{} cannot be written", output.name()),
+                self.left_behind(),
+            )),
             Err(failure) => {
                 output.abandon().await;
                 Err(failure)
@@ -99,8 +109,10 @@ impl Export {
         output: &mut ExportOutput,
         events: &mut u64,
     ) -> Result<ExportEnd, Failure> {
-        let failed_midway = |error| Failure::new(format!("the export failed, and {}", self.left_behind()), error);
-        let mut export = trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
+        let failed_midway =
+            |error| Failure::new(format!("the export failed, and {}", self.left_behind()), error);
+        let mut export =
+            trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
         let mut pages = 0_u64;
         while let Some(chunk) = export.next().await.map_err(failed_midway)? {
             *events += chunk.events;
@@ -129,9 +141,13 @@ impl Export {
         let format = self.format.format().as_str();
         match (&self.output, self.options.json, index) {
             (None, _, _) => {}
-            (Some(_), true, None) => output::json(&json!({"output": name, "format": format, "events": events}))?,
+            (Some(_), true, None) => {
+                output::json(&json!({"output": name, "format": format, "events": events}))?
+            }
             (Some(_), true, Some(index)) => {
-                output::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
+                output::json(
+                    &json!({"output": name, "format": format, "events": events, "index": index.json()}),
+                )?;
             }
             (Some(_), false, _) => output::line(&format!("{events} events in {name}"))?,
         }

@@ -48,7 +48,8 @@ enum Sink {
 impl ExportOutput {
     /// Opens a temporary file in the folder of the path, or standard output if there is no path.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let name =
+            path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         let sink = Sink::open(path).map_err(|error| cannot_be_written(&name, error))?;
         let (chunks, receiver) = mpsc::channel(QUEUED_CHUNKS);
         let (end_sender, end) = oneshot::channel();
@@ -101,12 +102,16 @@ impl Sink {
         if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
             return Err(std::io::Error::other("it exists and is not a file"));
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A new file gets the default permissions, a replacement those of the old file.
         let default = Permissions::from_mode(0o666);
         let mut builder = tempfile::Builder::new();
-        let unfinished =
-            builder.prefix(".ledgerfold-").suffix(".unfinished").permissions(default).tempfile_in(folder)?;
+        let unfinished = builder
+            .prefix(".ledgerfold-")
+            .suffix(".unfinished")
+            .permissions(default)
+            .tempfile_in(folder)?;
         if let Some(existing) = existing {
             unfinished.as_file().set_permissions(existing.permissions())?;
         }
@@ -117,7 +122,9 @@ impl Sink {
         while let Some(chunk) = chunks.blocking_recv() {
             match chunk {
                 ExportChunk::Lines(lines) => match self.write(&lines) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExportEnd::ReaderClosed),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        return Ok(ExportEnd::ReaderClosed);
+                    }
                     written => written?,
                 },
                 ExportChunk::End => return self.complete(),
@@ -136,11 +143,14 @@ impl Sink {
     fn complete(self) -> std::io::Result<ExportEnd> {
         match self {
             Self::Stdout(mut stdout) => match stdout.flush() {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExportEnd::ReaderClosed),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    return Ok(ExportEnd::ReaderClosed);
+                }
                 flushed => flushed?,
             },
             Self::File { unfinished, path } => {
-                let unfinished = unfinished.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+                let unfinished =
+                    unfinished.into_inner().map_err(std::io::IntoInnerError::into_error)?;
                 unfinished.as_file().sync_all()?;
                 unfinished.persist(path).map(|_: File| ()).map_err(|failed| failed.error)?;
             }

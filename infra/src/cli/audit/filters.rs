@@ -8,8 +8,8 @@ use handlers::audit::{Cursor, Filter, Period, Search};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {
-    /// Only events of this stream. The stream itself is read, so the answer is exact. Without it, the audit index answers,
-    /// and events that still wait in its queue or are parked are missing.
+    /// Only events of this stream. The stream itself is read, so the answer is exact. Without it,
+    /// the audit index answers, and events that still wait in its queue or are parked are missing.
     #[arg(long, value_parser = named_stream)]
     stream: Option<StreamId>,
     /// Only events of this actor.
@@ -30,7 +30,8 @@ pub(super) struct Filters {
     /// Only events recorded before this time, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<DateTime<Utc>>,
-    /// Include recorded audit queries. Without it they are left out, unless --stream, --type or --command names them.
+    /// Include recorded audit queries. Without it they are left out, unless --stream, --type or
+    /// --command names them.
     #[arg(long)]
     readings: bool,
 }

@@ -51,7 +51,10 @@ impl History {
         let shown: Vec<_> = page.events.iter().map(row).collect();
         output::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if let Some(next) = page.next_from {
-            output::line(&format!("… up to version {to}; continue with --from {next} --to {to}", to = page.to))?;
+            output::line(&format!(
+                "… up to version {to}; continue with --from {next} --to {to}",
+                to = page.to
+            ))?;
         }
         Ok(Exit::Done)
     }

@@ -28,20 +28,28 @@ impl IndexState {
         let view = tokio::time::timeout(TIMEOUT, Box::pin(operations.view(&PROJECTION))).await;
         let not_indexed = view.ok().and_then(Result::ok).and_then(|view| {
             let lag = view.lag?;
-            Some(NotIndexed { messages: lag.messages.saturating_add(lag.dead_letters), parked: view.status.parked })
+            Some(NotIndexed {
+                messages: lag.messages.saturating_add(lag.dead_letters),
+                parked: view.status.parked,
+            })
         });
         Self(not_indexed)
     }
 
     /// The state as JSON.
     pub(super) fn json(self) -> Value {
-        self.0.map_or(Value::Null, |NotIndexed { messages, parked }| json!({"messages": messages, "parked": parked}))
+        self.0.map_or(
+            Value::Null,
+            |NotIndexed { messages, parked }| json!({"messages": messages, "parked": parked}),
+        )
     }
 
     /// A note for people, if something is missing.
     pub(super) fn note(self) -> Option<String> {
         match self.0 {
-            None => Some("the lag of the index is not known; an export with --stream is exact".to_owned()),
+            None => Some(
+                "the lag of the index is not known; an export with --stream is exact".to_owned(),
+            ),
             Some(NotIndexed { messages: 0, parked: 0 }) => None,
             Some(NotIndexed { messages, parked }) => Some(format!(
                 "the index is not complete: about {messages} messages wait in the queues of audit, and {parked} streams are parked; \

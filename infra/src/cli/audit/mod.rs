@@ -35,21 +35,22 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit history STREAM\n  ledgerfold audit history OTHER_STREAM --from 100 --limit 20 --json"
     )]
     History(history::History),
-    /// Verify the hash chain of one stream or of all, and name the first corrupt commit. The head is compared with the
-    /// stream's snapshot and read models; with --all, also with the
-    /// audit index. With --snapshots, each snapshot is compared with the fold of its events. Exit 1 if a commit is
-    /// corrupt or missing, or a snapshot differs.
+    /// Verify the hash chain of one stream or of all, and name the first corrupt commit. The head
+    /// is compared with the stream's snapshot and read models; with --all, also with the audit
+    /// index. With --snapshots, each snapshot is compared with the fold of its events. Exit 1 if a
+    /// commit is corrupt or missing, or a snapshot differs.
     #[command(
         after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json\n  ledgerfold audit verify --all --snapshots"
     )]
     Verify(verify::Verify),
-    /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is corrupt
-    /// or missing.
+    /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1
+    /// if a commit is corrupt or missing.
     #[command(
         after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type EVENT_TYPE --order asc --limit 20 --json"
     )]
     Search(Box<search::Search>),
-    /// Draw the causation tree of a business process: its commands, their events, the commands that these caused, and so on.
+    /// Draw the causation tree of a business process: its commands, their events, the commands that
+    /// these caused, and so on.
     #[command(
         after_help = "Examples:\n  ledgerfold audit trace 0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10\n  ledgerfold audit trace --stream STREAM"
     )]
@@ -64,7 +65,8 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit diff STREAM --from 1 --to 3\n  ledgerfold audit diff OTHER_STREAM --from-time 2026-11-22T00:00:00Z"
     )]
     Diff(Box<at_and_diff::Diff>),
-    /// Write the matching events to a file or to standard output, newest first. Without --stream, all that are indexed.
+    /// Write the matching events to a file or to standard output, newest first. Without --stream,
+    /// all that are indexed.
     #[command(
         after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream OTHER_STREAM --format csv > stock.csv"
     )]
@@ -103,11 +105,15 @@ struct AuditQuery<'a> {
 
 impl AuditQuery<'_> {
     /// Records the query, then answers it.
-    async fn run(self, answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    async fn run(
+        self,
+        answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
         self.run_after(async |_: &Target| (), async |trail, ()| answer(trail).await).await
     }
 
-    /// The same, with the state of the index. It is read first, because the record of the query is itself not indexed yet.
+    /// The same, with the state of the index. It is read first, because the record of the query is
+    /// itself not indexed yet.
     async fn run_with_index(
         self,
         answer: impl AsyncFnOnce(OpenTrail, IndexState) -> Result<Exit, Failure>,
@@ -120,8 +126,10 @@ impl AuditQuery<'_> {
         prepare: impl AsyncFnOnce(&Target) -> T,
         answer: impl AsyncFnOnce(OpenTrail, T) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        let reader = Reader { actor: actor_or_user(self.actor)?, correlation_id: None, trace_parent: None };
-        let arguments = self.arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let reader =
+            Reader { actor: actor_or_user(self.actor)?, correlation_id: None, trace_parent: None };
+        let arguments =
+            self.arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let arguments: BTreeMap<String, String> = arguments.collect();
         let target = Target::open(self.options).await?;
         let prepared = prepare(&target).await;
@@ -138,7 +146,8 @@ impl AuditQuery<'_> {
 
 /// The named actor, or the user of the operating system.
 fn actor_or_user(actor: Option<&Id>) -> Result<Id, Failure> {
-    let user = || std::env::var("USER").ok().and_then(|user| Id::new(format!("operator:{user}")).ok());
+    let user =
+        || std::env::var("USER").ok().and_then(|user| Id::new(format!("operator:{user}")).ok());
     let unknown = || Id::new("operator:unknown").map_err(|error| Failure::from_error(&error));
     actor.cloned().or_else(user).map_or_else(unknown, Ok)
 }

@@ -29,7 +29,8 @@ pub(in crate::cli) struct Search {
 
 impl Search {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let search = self.filters.search(self.order, self.cursor.as_ref()).unwrap_or_else(wrong_use);
+        let search =
+            self.filters.search(self.order, self.cursor.as_ref()).unwrap_or_else(wrong_use);
         let mut arguments = self.filters.arguments();
         arguments.push(("order", Some(self.order.as_str().to_owned())));
         arguments.push(("limit", Some(self.limit.to_string())));
@@ -39,7 +40,11 @@ impl Search {
         query.run(async |trail| self.answer(&trail, &search).await).await
     }
 
-    async fn answer(&self, trail: &OpenTrail, search: &handlers::audit::Search) -> Result<Exit, Failure> {
+    async fn answer(
+        &self,
+        trail: &OpenTrail,
+        search: &handlers::audit::Search,
+    ) -> Result<Exit, Failure> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let page: FoundPage = trail.search(search, limit).await.map_err(failed)?;
         let intact = page.damaged.is_empty();
@@ -48,7 +53,10 @@ impl Search {
             return Ok(output::yes_or_no(intact));
         }
         let shown: Vec<_> = page.events.iter().map(row_with_stream).collect();
-        output::rows(["STREAM", "VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        output::rows(
+            ["STREAM", "VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"],
+            &shown,
+        )?;
         print_damaged(&page.damaged)?;
         if let Some(next) = page.next {
             output::line(&format!("… continue with --cursor {next}"))?;

@@ -5,8 +5,12 @@ use eventstore::{SnapshotVerification, Verification};
 use handlers::app::Dispatcher;
 use serde_json::{Value, json};
 
-/// Compares the snapshot of a stream whose chain is verified. Events of a broken one cannot be folded.
-pub(super) async fn check(dispatcher: &Dispatcher, walk: &Verification) -> Result<SnapshotVerification, Failure> {
+/// Compares the snapshot of a stream whose chain is verified. Events of a broken one cannot be
+/// folded.
+pub(super) async fn check(
+    dispatcher: &Dispatcher,
+    walk: &Verification,
+) -> Result<SnapshotVerification, Failure> {
     if !walk.verified() {
         return Ok(SnapshotVerification::Absent);
     }
@@ -29,7 +33,9 @@ impl SnapshotReport {
             SnapshotVerification::Absent => {}
             SnapshotVerification::Ignored => self.ignored += 1,
             SnapshotVerification::Equal { .. } => self.equal += 1,
-            SnapshotVerification::Different { .. } => self.different.push((walk.stream.to_string(), found)),
+            SnapshotVerification::Different { .. } => {
+                self.different.push((walk.stream.to_string(), found))
+            }
         }
     }
 
@@ -47,8 +53,11 @@ impl SnapshotReport {
 
     /// A line for each difference, then the counts.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.different.iter().map(|(stream, found)| format!("{stream}: {}", verdict(found))).collect();
+        let mut lines: Vec<String> = self
+            .different
+            .iter()
+            .map(|(stream, found)| format!("{stream}: {}", verdict(found)))
+            .collect();
         lines.push(format!(
             "Snapshots: {} equal the fold of the events, {} differ, {} have another shape and are ignored.",
             self.equal,
@@ -83,7 +92,9 @@ pub(super) fn to_json(found: &SnapshotVerification) -> Value {
 pub(super) fn verdict(found: &SnapshotVerification) -> String {
     match found {
         SnapshotVerification::Absent => "no snapshot was compared".to_owned(),
-        SnapshotVerification::Ignored => "the snapshot has another shape, so commands ignore it".to_owned(),
+        SnapshotVerification::Ignored => {
+            "the snapshot has another shape, so commands ignore it".to_owned()
+        }
         SnapshotVerification::Equal { version } => {
             format!("the snapshot at version {version} equals the fold of the events")
         }

@@ -37,7 +37,9 @@ impl Trace {
         let correlation = match (&self.correlation, &self.stream) {
             (Some(correlation), _) => correlation.clone(),
             (None, Some(stream)) => trail.correlation_of(stream).await.map_err(failed)?,
-            (None, None) => return Err(Failure::new("no correlation id and no stream is given", "see --help")),
+            (None, None) => {
+                return Err(Failure::new("no correlation id and no stream is given", "see --help"));
+            }
         };
         let trace = trail.trace(&correlation).await.map_err(failed)?;
         let intact = trace.damaged.is_empty();
@@ -51,7 +53,9 @@ impl Trace {
         lines.iter().try_for_each(|line| output::line(line))?;
         print_damaged(&trace.damaged)?;
         if trace.truncated {
-            output::line("… there are more and later ones; `audit search --correlation` finds all")?;
+            output::line(
+                "… there are more and later ones; `audit search --correlation` finds all",
+            )?;
         }
         Ok(output::yes_or_no(intact))
     }

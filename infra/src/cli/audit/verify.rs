@@ -66,7 +66,9 @@ impl Verify {
             output::line(&verdict(&walk))?;
             snapshot.iter().try_for_each(|found| output::line(&snapshots::verdict(found)))?;
         }
-        Ok(output::yes_or_no(walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. }))))
+        Ok(output::yes_or_no(
+            walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. })),
+        ))
     }
 
     /// The aggregates that fold events, if snapshots are compared.
@@ -75,18 +77,25 @@ impl Verify {
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
-        // Read before the streams are verified: streams may grow meanwhile, and their consumers follow.
-        let seen =
-            trail.all_witnesses(|items| output::progress(&format!("{items} index entries and rows found"))).await;
+        // Read before the streams are verified: streams may grow meanwhile, and their consumers
+        // follow.
+        let seen = trail
+            .all_witnesses(|items| {
+                output::progress(&format!("{items} index entries and rows found"))
+            })
+            .await;
         let seen = seen.map_err(failed)?;
-        let found = trail.store().streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
+        let found = trail
+            .store()
+            .streams(SEGMENTS, |items| output::progress(&format!("{items} commits found")))
+            .await;
         let Streams { mut names, foreign } =
             found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
         names.extend(seen.keys().cloned());
         let all = names.len();
         let dispatcher = self.dispatcher(trail);
-        let walks =
-            futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream), dispatcher.as_ref()));
+        let walks = futures::stream::iter(&names)
+            .map(|stream| verify(trail, stream, seen.get(stream), dispatcher.as_ref()));
         let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
         let mut walks = walks.buffered(CONCURRENT_STREAMS);
         let mut snapshots = dispatcher.as_ref().map(|_| SnapshotReport::default());
@@ -108,15 +117,19 @@ impl Verify {
         if self.options.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
-            let streams =
-                json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
+            let streams = json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
             let report = snapshots.as_ref().map(SnapshotReport::to_json);
             output::json(&snapshots::with_member(streams, "snapshots", report))?;
         } else {
             broken.iter().try_for_each(|walk| output::line(&verdict(walk)))?;
-            foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
+            foreign
+                .iter()
+                .try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
             output::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
-            snapshots.iter().flat_map(SnapshotReport::lines).try_for_each(|line| output::line(&line))?;
+            snapshots
+                .iter()
+                .flat_map(SnapshotReport::lines)
+                .try_for_each(|line| output::line(&line))?;
         }
         Ok(output::yes_or_no(verified && snapshots.is_none_or(|snapshots| snapshots.verified())))
     }
@@ -144,7 +157,10 @@ async fn verify(
     seen: Option<&Witness>,
     dispatcher: Option<&Dispatcher>,
 ) -> Result<(Verification, Option<SnapshotVerification>), Failure> {
-    let walk = trail.store().verify_against(stream, seen.map(std::slice::from_ref).unwrap_or_default()).await;
+    let walk = trail
+        .store()
+        .verify_against(stream, seen.map(std::slice::from_ref).unwrap_or_default())
+        .await;
     let walk = walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))?;
     let snapshot = match dispatcher {
         Some(dispatcher) => Some(snapshots::check(dispatcher, &walk).await?),
@@ -154,8 +170,10 @@ async fn verify(
 }
 
 fn report(walk: &Verification) -> serde_json::Value {
-    let broken =
-        walk.broken_at.as_ref().map(|broken| json!({"version": broken.version, "reason": broken.damage.to_string()}));
+    let broken = walk
+        .broken_at
+        .as_ref()
+        .map(|broken| json!({"version": broken.version, "reason": broken.damage.to_string()}));
     json!({
         "stream": walk.stream,
         "verified": walk.verified(),
@@ -168,7 +186,13 @@ fn report(walk: &Verification) -> serde_json::Value {
 fn verdict(walk: &Verification) -> String {
     let Verification { stream, commits, broken_at, .. } = walk;
     match broken_at {
-        None => format!("{stream} is intact: {commits} commits, head {} {}", walk.version(), walk.hash()),
-        Some(broken) => format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage),
+        None => format!(
+            "{stream} is intact: {commits} commits, head {} {}",
+            walk.version(),
+            walk.hash()
+        ),
+        Some(broken) => {
+            format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage)
+        }
     }
 }

@@ -19,7 +19,8 @@ pub(super) struct AccessOptions {
     /// The address to listen on. Without --auth, only loopback is allowed.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// Require tokens that a key of this JSON Web Key Set signed (RS256 or ES256). Without it, requests need no token.
+    /// Require tokens that a key of this JSON Web Key Set signed (RS256 or ES256). Without it,
+    /// requests need no token.
     #[arg(long, value_name = "JWKS_FILE", requires = "issuer", requires = "audience")]
     auth: Option<PathBuf>,
     /// The issuer of the tokens: their claim iss.
@@ -57,17 +58,22 @@ impl AccessOptions {
     }
 
     fn authorizer(&self) -> Result<Option<Arc<Authorizer>>, Failure> {
-        let (Some(file), Some(issuer), Some(audience)) = (&self.auth, &self.issuer, &self.audience) else {
+        let (Some(file), Some(issuer), Some(audience)) = (&self.auth, &self.issuer, &self.audience)
+        else {
             return Ok(None);
         };
         let authorizer = Authorizer::from_file(file, issuer, audience);
-        authorizer.map(|authorizer| Some(Arc::new(authorizer))).map_err(|error| Failure::from_error(&error))
+        authorizer
+            .map(|authorizer| Some(Arc::new(authorizer)))
+            .map_err(|error| Failure::from_error(&error))
     }
 
     async fn listen(&self, port: u16) -> Result<TcpListener, Failure> {
         TcpListener::bind((self.listen, port)).await.map_err(|error| {
-            let what =
-                format!("port {port} of {} is not available; choose another one with --port, or --port 0", self.listen);
+            let what = format!(
+                "port {port} of {} is not available; choose another one with --port, or --port 0",
+                self.listen
+            );
             Failure::new(what, error)
         })
     }
@@ -76,9 +82,14 @@ impl AccessOptions {
     pub(super) fn greeting(&self) -> String {
         match (&self.issuer, &self.audience) {
             (Some(issuer), Some(audience)) => {
-                format!("  callers  need a token of {issuer} for {audience}; its subject is the actor")
+                format!(
+                    "  callers  need a token of {issuer} for {audience}; its subject is the actor"
+                )
             }
-            _ => "  actor    no tokens required; the actor is dev, or what the header X-Actor names".to_owned(),
+            _ => {
+                "  actor    no tokens required; the actor is dev, or what the header X-Actor names"
+                    .to_owned()
+            }
         }
     }
 
@@ -94,7 +105,8 @@ impl ApiEntry {
         match &self.authorizer {
             None => refuse_foreign_origins(router(api), AllowedHosts::Loopback),
             Some(authorizer) => {
-                let checked = router(api.require_tokens()).layer(from_fn_with_state(Arc::clone(authorizer), authorize));
+                let checked = router(api.require_tokens())
+                    .layer(from_fn_with_state(Arc::clone(authorizer), authorize));
                 refuse_foreign_origins(checked, AllowedHosts::Any)
             }
         }

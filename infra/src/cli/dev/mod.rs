@@ -25,7 +25,9 @@ use handlers::delivery::QueueMapping;
 use handlers::http::Api;
 use handlers::http::server::{self, Limits};
 use handlers::telemetry::{Component, InvocationLayer};
-use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route, System};
+use handlers::{
+    CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route, System,
+};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -41,9 +43,10 @@ const JOB_WORKERS: usize = 2;
 const STREAM_BATCH: usize = 500;
 /// The pause before a failed message is retried: short, because a person is waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The limits of the API. A connection needs up to three file handles, with those of its requests to the engines. Often
-/// a process may open only 1,024.
-const LIMITS: Limits = Limits { connections: 256, head: Duration::from_secs(30), drain: Duration::from_secs(10) };
+/// The limits of the API. A connection needs up to three file handles, with those of its requests
+/// to the engines. Often a process may open only 1,024.
+const LIMITS: Limits =
+    Limits { connections: 256, head: Duration::from_secs(30), drain: Duration::from_secs(10) };
 /// The answer above the limit of connections.
 const TOO_MANY_CONNECTIONS: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","title":"Too many connections","status":503,"detail":"the limit of open connections is reached; close some, or retry later"}"#;
 
@@ -86,8 +89,8 @@ fn event_fault(text: &str) -> Result<EventFault, String> {
         Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
         Kind::CommitIndex | Kind::Process => false,
     });
-    let projection =
-        projection.ok_or_else(|| format!("{name:?} is not a projection that applies events one by one"))?;
+    let projection = projection
+        .ok_or_else(|| format!("{name:?} is not a projection that applies events one by one"))?;
     if !(projection.knows)(event_type) {
         return Err(format!("{name} does not know events of type {event_type:?}"));
     }
@@ -111,9 +114,14 @@ struct DevAlone {
 impl Dev {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         let entry = self.access.open(self.port).await?;
-        let data = if self.fresh { DataFolder::open_fresh(&self.data) } else { DataFolder::open(&self.data) };
+        let data = if self.fresh {
+            DataFolder::open_fresh(&self.data)
+        } else {
+            DataFolder::open(&self.data)
+        };
         let data = data.map_err(|error| Failure::from_error(&error))?;
-        let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?.within_process();
+        let stack =
+            Stack::start(data).await.map_err(|error| Failure::from_error(&error))?.within_process();
         let names = Names::new(app().stored_name());
         let resources = resources::create(app(), &stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
@@ -123,7 +131,8 @@ impl Dev {
         let system = stack.clients.system(app(), &names);
         let projector = self.projector(&system);
         let operations = system.operations(projector.clone());
-        let consumers = Consumers { stack: &stack, system: &system, projector: &projector, stop: &stop };
+        let consumers =
+            Consumers { stack: &stack, system: &system, projector: &projector, stop: &stop };
         consumers.start_projectors(&resources, &mut mappings);
         if !self.without_processes {
             consumers.start_processes(&resources, &mut mappings);
@@ -132,7 +141,10 @@ impl Dev {
         consumers.start_command_worker(&resources, &mut mappings);
         let api = api(&system, projector.clone(), operations)?;
         let api = api.with_command_queue(command_queue(&system).await?);
-        let address = entry.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
+        let address = entry
+            .listener
+            .local_addr()
+            .map_err(|error| Failure::new("the port is not known", error))?;
         let stop_requested = stop_signal()?;
         let running_file = publish(&format!("http://{address}"), &stack)?;
         self.greet(&format!("http://{address}"), &stack)?;
@@ -151,7 +163,9 @@ impl Dev {
     fn projector(&self, system: &System) -> Projector {
         let projector = system.projector();
         match &self.fault {
-            Some(EventFault { projection, event_type }) => projector.with_fault(*projection, event_type),
+            Some(EventFault { projection, event_type }) => {
+                projector.with_fault(*projection, event_type)
+            }
             None => projector,
         }
     }
@@ -166,7 +180,8 @@ impl Dev {
 
     fn greet(&self, url: &str, stack: &Stack) -> Result<(), Failure> {
         let Endpoints { dynamodb, sqs, key: AccessKey { id, secret } } = &stack.endpoints;
-        let (data, callers, token) = (self.data.display(), self.access.greeting(), self.access.header());
+        let (data, callers, token) =
+            (self.data.display(), self.access.greeting(), self.access.header());
         let program = wording::program();
         output::line(&format!("{program} is ready at {url}"))?;
         let call = app().example_call().map(|(path, body)| {
@@ -188,15 +203,20 @@ impl Dev {
 
 /// Writes the file by which commands find this system.
 fn publish(url: &str, stack: &Stack) -> Result<RunningFile, Failure> {
-    let running = Running { process: std::process::id(), api: url.to_owned(), endpoints: stack.endpoints.clone() };
-    running
-        .write(&stack.data)
-        .map_err(|error| Failure::new("the file for other commands cannot be written to the data folder", error))
+    let running = Running {
+        process: std::process::id(),
+        api: url.to_owned(),
+        endpoints: stack.endpoints.clone(),
+    };
+    running.write(&stack.data).map_err(|error| {
+        Failure::new("the file for other commands cannot be written to the data folder", error)
+    })
 }
 
 fn api(system: &System, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(system.command_store(), projector, operations, actor).with_commands(system.commands()))
+    Ok(Api::new(system.command_store(), projector, operations, actor)
+        .with_commands(system.commands()))
 }
 
 async fn command_queue(system: &System) -> Result<CommandQueue, Failure> {
@@ -204,7 +224,11 @@ async fn command_queue(system: &System) -> Result<CommandQueue, Failure> {
 }
 
 /// Starts the event source mapping of the events table's stream to fan-out.
-async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &CancellationToken) -> Result<JoinSet<()>, Failure> {
+async fn start_fan_out(
+    stack: &Stack,
+    resources: &Resources,
+    stop: &CancellationToken,
+) -> Result<JoinSet<()>, Failure> {
     let mut mappings = JoinSet::new();
     let stream_arn = stream_arn(&stack.clients, &resources.events).await?;
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
@@ -233,7 +257,8 @@ impl Consumers<'_> {
     fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
-            let Some(projection) = app().consumer(consumer.name).filter(|of| of.is_read_model()) else {
+            let Some(projection) = app().consumer(consumer.name).filter(|of| of.is_read_model())
+            else {
                 continue;
             };
             let projector = ProjectorHandler::new(*projection, self.projector.clone())
@@ -242,7 +267,9 @@ impl Consumers<'_> {
             let layer = InvocationLayer::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, layer) = (projector.clone(), layer.clone());
-                async move { layer.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
+                async move {
+                    layer.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await
+                }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -252,13 +279,17 @@ impl Consumers<'_> {
     fn start_processes(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
-            let Some(process) = self.system.process(consumer.name, self.projector.clone()) else { continue };
+            let Some(process) = self.system.process(consumer.name, self.projector.clone()) else {
+                continue;
+            };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
             let process = process.with_heartbeat().with_continuations(continuations);
             let layer = InvocationLayer::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (process, layer) = (process.clone(), layer.clone());
-                async move { layer.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
+                async move {
+                    layer.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await
+                }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -284,8 +315,9 @@ impl Consumers<'_> {
     ) -> Result<(), Failure> {
         for projection in app().consumers() {
             let resumed = operations.resume_unfinished(projection).await;
-            resumed
-                .map_err(|error| Failure::new(format!("the job of {} cannot be resumed", projection.name), error))?;
+            resumed.map_err(|error| {
+                Failure::new(format!("the job of {} cannot be resumed", projection.name), error)
+            })?;
         }
         let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
         let sqs = self.stack.clients.sqs.clone();
@@ -303,9 +335,12 @@ fn mapping(queue_url: &str) -> QueueMapping {
 
 async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
     let answer = clients.dynamodb.describe_table().table_name(table).send().await;
-    let answer = answer.map_err(|error| Failure::new(format!("table {table} cannot be described"), error))?;
+    let answer = answer
+        .map_err(|error| Failure::new(format!("table {table} cannot be described"), error))?;
     let arn = answer.table.and_then(|table| table.latest_stream_arn);
-    arn.ok_or_else(|| Failure::new(format!("table {table} has no stream"), "start again with --fresh"))
+    arn.ok_or_else(|| {
+        Failure::new(format!("table {table} has no stream"), "start again with --fresh")
+    })
 }
 
 /// Serves until a stop signal, then answers open requests.
@@ -323,14 +358,16 @@ async fn serve(entry: ApiEntry, api: Api, stop_requested: impl Future<Output = (
 
 /// Runs a request as an invocation of the component that handles it on AWS.
 async fn as_component(request: Request, next: Next) -> Result<Response, StatusCode> {
-    let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
+    let component =
+        if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
     let layer = InvocationLayer::within_program(component);
     let answer = layer.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
     // A panicking handler has its own answer, so this error has another cause.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Waits for a mapping to end before the program stops. That is a failure, because its consumer would stop unnoticed.
+/// Waits for a mapping to end before the program stops. That is a failure, because its consumer
+/// would stop unnoticed.
 async fn unexpected_end(mappings: &mut JoinSet<()>) -> Failure {
     match mappings.join_next().await {
         Some(Err(error)) => Failure::new("an event source mapping panicked", error),

@@ -30,7 +30,8 @@ pub(in crate::cli) enum Command {
     /// Pause a job until it is resumed.
     #[command(after_help = "Examples:\n  ledgerfold projection pause READ_MODEL")]
     Pause(ProjectionName),
-    /// Continue a paused or interrupted job, and retry every parked stream. Exit 1 if a stream stays parked.
+    /// Continue a paused or interrupted job, and retry every parked stream. Exit 1 if a stream
+    /// stays parked.
     #[command(
         after_help = "Examples:\n  ledgerfold projection resume READ_MODEL\n  ledgerfold projection resume READ_MODEL --stream STREAM\n  ledgerfold projection resume READ_MODEL --wait"
     )]
@@ -38,7 +39,8 @@ pub(in crate::cli) enum Command {
     /// Cancel a job. The rows that a rebuild has written are removed.
     #[command(after_help = "Examples:\n  ledgerfold projection cancel READ_MODEL")]
     Cancel(Step),
-    /// Make the rebuilt generation the active one. The other one stays up to date until it is dropped.
+    /// Make the rebuilt generation the active one. The other one stays up to date until it is
+    /// dropped.
     #[command(
         after_help = "Examples:\n  ledgerfold projection switch READ_MODEL\n  ledgerfold projection switch READ_MODEL --accept-incomplete --wait"
     )]
@@ -181,13 +183,18 @@ impl Command {
             Self::Resume(resume) => resume.step.wait,
             Self::Switch(switch) => switch.step.wait,
             Self::Drop(drop) => drop.step.wait,
-            Self::List(_) | Self::Status(_) | Self::Pause(_) | Self::Redrive(_) | Self::Parked(_) => false,
+            Self::List(_)
+            | Self::Status(_)
+            | Self::Pause(_)
+            | Self::Redrive(_)
+            | Self::Parked(_) => false,
         }
     }
 }
 
 /// Parses the name of a projection; help lists all names.
 fn known() -> impl TypedValueParser<Value = Projection> {
-    let names = PossibleValuesParser::new(app().consumers().iter().map(|projection| projection.name));
+    let names =
+        PossibleValuesParser::new(app().consumers().iter().map(|projection| projection.name));
     names.try_map(|name| app().consumer(&name).copied().ok_or("unknown projection"))
 }

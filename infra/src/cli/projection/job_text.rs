@@ -23,10 +23,14 @@ pub(super) fn state(status: &Status, job: &JobStatus) -> String {
 fn title(status: &Status, job: &JobStatus) -> String {
     let other = status.other.map(|other| other.number);
     match (job.kind, other) {
-        (JobKind::Rebuild, Some(number)) => format!("rebuild {} → generation {number}", status.name),
+        (JobKind::Rebuild, Some(number)) => {
+            format!("rebuild {} → generation {number}", status.name)
+        }
         (JobKind::Remove, Some(number)) => format!("remove {} generation {number}", status.name),
         (JobKind::Reconcile, _) => format!("reconcile {}", status.name),
-        (JobKind::Rebuild | JobKind::Remove, None) => format!("{} {}", job.kind.word(), status.name),
+        (JobKind::Rebuild | JobKind::Remove, None) => {
+            format!("{} {}", job.kind.word(), status.name)
+        }
     }
 }
 
@@ -56,37 +60,62 @@ fn amounts(job: &JobStatus) -> String {
 
 /// The lines of a report.
 pub(super) fn report_lines(name: &str, report: &Report) -> Vec<String> {
-    let generation = report.generation.map(|number| format!(", generation {number}")).unwrap_or_default();
+    let generation =
+        report.generation.map(|number| format!(", generation {number}")).unwrap_or_default();
     let verdict = if report.complete { "complete" } else { "INCOMPLETE" };
     let passes = format!("{} in {}", report.passes, duration(report));
-    let mut lines =
-        vec![format!("{} of {name}{generation}: {verdict}", report.kind.word()), format!("  passes   {passes}")];
+    let mut lines = vec![
+        format!("{} of {name}{generation}: {verdict}", report.kind.word()),
+        format!("  passes   {passes}"),
+    ];
     if report.kind == JobKind::Remove {
         lines.push(format!("  removed  {} rows", grouped(report.first_pass.removed)));
         return lines;
     }
-    let Tally { commits, events, streams, present, behind, parked, damaged, ref damages, ref ignored, .. } =
-        report.last_pass;
+    let Tally {
+        commits,
+        events,
+        streams,
+        present,
+        behind,
+        parked,
+        damaged,
+        ref damages,
+        ref ignored,
+        ..
+    } = report.last_pass;
     let Tally { ahead, other_chain, ref strays, .. } = report.last_pass;
     let [commits, events, streams, present] = [commits, events, streams, present].map(grouped);
     lines
         .push(format!("  read     {commits} commits, {events} events, {streams} streams; {present} streams have rows"));
-    lines.push(format!("  behind   {} streams at first, {} at last", report.first_pass.behind, behind));
+    lines.push(format!(
+        "  behind   {} streams at first, {} at last",
+        report.first_pass.behind, behind
+    ));
     lines.push(format!("  parked   {} streams", grouped(parked)));
     if damaged > 0 {
         lines.push(format!("  damaged  {} items: {}", grouped(damaged), damages.join("; ")));
     }
     if ahead + other_chain > 0 {
-        lines.push(format!("  STRAYS   {} streams ahead, {} on another chain", grouped(ahead), grouped(other_chain)));
+        lines.push(format!(
+            "  STRAYS   {} streams ahead, {} on another chain",
+            grouped(ahead),
+            grouped(other_chain)
+        ));
         lines.extend(strays.iter().map(|stray| format!("           {stray}")));
     }
     if !ignored.is_empty() {
-        let types: Vec<String> =
-            ignored.iter().map(|(event_type, count)| format!("{event_type} {}", grouped(*count))).collect();
+        let types: Vec<String> = ignored
+            .iter()
+            .map(|(event_type, count)| format!("{event_type} {}", grouped(*count)))
+            .collect();
         lines.push(format!("  ignored  {}", types.join(", ")));
     }
     if report.last_pass.damaged > 0 {
-        lines.push(format!("  DAMAGED  {} items of the event table", grouped(report.last_pass.damaged)));
+        lines.push(format!(
+            "  DAMAGED  {} items of the event table",
+            grouped(report.last_pass.damaged)
+        ));
         lines.extend(report.last_pass.damages.iter().map(|damage| format!("           {damage}")));
     }
     lines
@@ -152,15 +181,18 @@ mod tests {
     fn the_progress_line_has_percentage_rate_and_time_left() {
         let line = progress(&status(), &job(JobKind::Rebuild));
         let bar = format!("[{}{}]", "█".repeat(12), "░".repeat(8));
-        let expected =
-            format!("rebuild orders → generation 2  pass 0  {bar} 62 %  12,400 of 20,000 items  3100/s  2 s left");
+        let expected = format!(
+            "rebuild orders → generation 2  pass 0  {bar} 62 %  12,400 of 20,000 items  3100/s  2 s left"
+        );
         assert_eq!(line, expected);
     }
 
     #[test]
     fn without_a_number_of_items_segments_are_counted() {
-        let line =
-            progress(&status(), &JobStatus { items_expected: None, seconds_left: None, ..job(JobKind::Reconcile) });
+        let line = progress(
+            &status(),
+            &JobStatus { items_expected: None, seconds_left: None, ..job(JobKind::Reconcile) },
+        );
         assert!(line.starts_with("reconcile orders  pass 0  [█████░"), "{line}");
         assert!(line.ends_with("25 %  12,400 items  3100/s"), "{line}");
         assert!(progress(&status(), &job(JobKind::Remove)).ends_with("7 rows removed"));
@@ -182,18 +214,31 @@ mod tests {
 
     #[test]
     fn a_report_names_streams_that_differ_from_what_is_applied() {
-        let named = "order-1 at version 3 in generation 1 is ahead of the stream, which is gone".to_owned();
-        let tally = Tally { ahead: 1_001, other_chain: 2, strays: vec![named.clone()], ..Tally::default() };
+        let named =
+            "order-1 at version 3 in generation 1 is ahead of the stream, which is gone".to_owned();
+        let tally =
+            Tally { ahead: 1_001, other_chain: 2, strays: vec![named.clone()], ..Tally::default() };
         let said = report_lines("orders", &report(tally));
-        let place = said.iter().position(|line| line == "  STRAYS   1,001 streams ahead, 2 on another chain").unwrap();
+        let place = said
+            .iter()
+            .position(|line| line == "  STRAYS   1,001 streams ahead, 2 on another chain")
+            .unwrap();
         assert_eq!(said[place + 1].trim_start(), named);
-        assert!(!report_lines("orders", &report(Tally::default())).iter().any(|line| line.contains("STRAYS")));
+        assert!(
+            !report_lines("orders", &report(Tally::default()))
+                .iter()
+                .any(|line| line.contains("STRAYS"))
+        );
     }
 
     #[test]
     fn a_report_says_which_items_are_damaged() {
-        let damages = vec!["order-1 is damaged at version 2".to_owned(), "order-2 is damaged at version 3".to_owned()];
-        let said = report_lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
+        let damages = vec![
+            "order-1 is damaged at version 2".to_owned(),
+            "order-2 is damaged at version 3".to_owned(),
+        ];
+        let said =
+            report_lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
         let damaged = "  damaged  1,002 items: order-1 is damaged at version 2; order-2 is damaged at version 3";
         assert!(said.iter().any(|line| line == damaged), "{said:?}");
         let said = report_lines("orders", &report(Tally::default()));

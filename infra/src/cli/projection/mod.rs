@@ -82,7 +82,12 @@ impl Command {
             }
             Self::Pause(named) => {
                 operations.pause(&named.projection).await.map_err(of(&named.projection))?;
-                system.show(&operations.view_behind_step(&named.projection).await.map_err(of(&named.projection))?)
+                system.show(
+                    &operations
+                        .view_behind_step(&named.projection)
+                        .await
+                        .map_err(of(&named.projection))?,
+                )
             }
             Self::Resume(resume) => system.resume(resume).await,
             Self::Cancel(step) => {
@@ -145,7 +150,9 @@ fn refused(error: OperateError, projection: &str) -> Result<Exit, Failure> {
         return Ok(Exit::Negative);
     }
     if let OperateError::Rebuild(error @ RebuildError::Queue(_)) = error {
-        let what = format!("no worker was notified of the job; run `ledgerfold projection resume {projection}`");
+        let what = format!(
+            "no worker was notified of the job; run `ledgerfold projection resume {projection}`"
+        );
         return Err(Failure::new(what, error));
     }
     Err(Failure::from_error(&error))
@@ -223,7 +230,9 @@ impl OperatedSystem {
         } else if let Some(end) = &end {
             print::job_end(end)?;
         }
-        Ok(output::yes_or_no(!resumption.is_stuck() && end.as_ref().is_none_or(JobEnd::is_complete)))
+        Ok(output::yes_or_no(
+            !resumption.is_stuck() && end.as_ref().is_none_or(JobEnd::is_complete),
+        ))
     }
 
     async fn redrive(&self, projection: &Projection) -> Result<Exit, CommandError> {
@@ -237,11 +246,21 @@ impl OperatedSystem {
     }
 
     /// Repeats the call until all parked streams were tried.
-    async fn resume_all(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, CommandError> {
-        let mut resumption = self.operations.resume(projection, stream, None).await.map_err(of(projection))?;
+    async fn resume_all(
+        &self,
+        projection: &Projection,
+        stream: Option<&StreamId>,
+    ) -> Result<Resumption, CommandError> {
+        let mut resumption =
+            self.operations.resume(projection, stream, None).await.map_err(of(projection))?;
         while let Some(cursor) = resumption.next_cursor.take() {
             output::progress(&format!("{} streams tried", resumption.streams.len()));
-            resumption.add(self.operations.resume(projection, stream, Some(&cursor)).await.map_err(of(projection))?);
+            resumption.add(
+                self.operations
+                    .resume(projection, stream, Some(&cursor))
+                    .await
+                    .map_err(of(projection))?,
+            );
         }
         output::progress("");
         Ok(resumption)
@@ -266,7 +285,11 @@ impl OperatedSystem {
 
     async fn parked(&self, parked: &Parked) -> Result<Exit, CommandError> {
         let (projection, cursor) = (&parked.named.projection, parked.cursor.as_ref());
-        let page = self.operations.parked(projection, parked.limit, cursor).await.map_err(of(projection))?;
+        let page = self
+            .operations
+            .parked(projection, parked.limit, cursor)
+            .await
+            .map_err(of(projection))?;
         if self.json {
             output::json(&page)?
         } else {

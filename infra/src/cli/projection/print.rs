@@ -46,7 +46,10 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
         output::line(&format!("  active   generation {}", status.active))?;
     }
     if let Some(stored) = status.foreign_shape() {
-        output::line(&format!("  SHAPE    the rows are {stored}, this program writes {}: rebuild", status.shape))?;
+        output::line(&format!(
+            "  SHAPE    the rows are {stored}, this program writes {}: rebuild",
+            status.shape
+        ))?;
     }
     if let Some(other) = status.other {
         output::line(&format!("  standby  generation {}, {}", other.number, other.state.word()))?;
@@ -99,25 +102,39 @@ pub(super) fn job_end(end: &JobEnd) -> Result<(), Failure> {
             if !status.read_model {
                 return Ok(());
             }
-            let other = status.other.map(|other| format!(", generation {} is {}", other.number, other.state.word()));
-            output::line(&format!("generation {} is active{}", status.active, other.unwrap_or_default()))
+            let other = status
+                .other
+                .map(|other| format!(", generation {} is {}", other.number, other.state.word()));
+            output::line(&format!(
+                "generation {} is active{}",
+                status.active,
+                other.unwrap_or_default()
+            ))
         }
         JobOutcome::Paused => {
             let job = status.job.as_ref().map(|job| state(status, job)).unwrap_or_default();
-            output::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` continues it"))
+            output::line(&format!(
+                "{job}\nit is paused: `ledgerfold projection resume {name}` continues it"
+            ))
         }
-        JobOutcome::Gone => {
-            output::line(&format!("the job was cancelled or replaced: see `ledgerfold projection status {name}`"))
-        }
+        JobOutcome::Gone => output::line(&format!(
+            "the job was cancelled or replaced: see `ledgerfold projection status {name}`"
+        )),
     }
 }
 
 /// The resumed job and streams.
-pub(super) fn resumed(resumption: &Resumption, name: &str, no_worker_runs: bool) -> Result<(), Failure> {
+pub(super) fn resumed(
+    resumption: &Resumption,
+    name: &str,
+    no_worker_runs: bool,
+) -> Result<(), Failure> {
     resumption.streams.iter().try_for_each(|stream| output::line(&resumed_stream(stream)))?;
     match resumption.job {
         Some(job) => output::line(&format!("job {job} of {name} continues"))?,
-        None if resumption.streams.is_empty() => output::line(&format!("nothing of {name} was parked or paused"))?,
+        None if resumption.streams.is_empty() => {
+            output::line(&format!("nothing of {name} was parked or paused"))?
+        }
         None => {}
     }
     if no_worker_runs && resumption.job.is_some() { no_worker(name) } else { Ok(()) }
@@ -128,7 +145,9 @@ fn resumed_stream(resumed: &ResumedStream) -> String {
     let version = version.map(|version| format!(" at version {version}")).unwrap_or_default();
     match state {
         ResumedState::CaughtUp => format!("{stream} has caught up in generation {generation}"),
-        ResumedState::Announced => format!("{stream} was sent to its projector, which continues it"),
+        ResumedState::Announced => {
+            format!("{stream} was sent to its projector, which continues it")
+        }
         ResumedState::Parked => {
             let reason = reason.as_deref().unwrap_or_default();
             format!("{stream} is STILL parked in generation {generation}{version}: {reason}")
@@ -139,7 +158,10 @@ fn resumed_stream(resumed: &ResumedStream) -> String {
 /// The result of a redrive.
 pub(super) fn redriven(redriven: &Redriven) -> Result<(), Failure> {
     for stays in &redriven.stays {
-        output::line(&format!("{} of group {:?} stays: {}", stays.message_id, stays.group, stays.reason))?;
+        output::line(&format!(
+            "{} of group {:?} stays: {}",
+            stays.message_id, stays.group, stays.reason
+        ))?;
     }
     let (sent, stay, left) = (grouped(redriven.sent), redriven.stays.len(), grouped(redriven.left));
     output::line(&format!("sent again: {sent}, stay: {stay}, now in the dead-letter queue: {left}"))

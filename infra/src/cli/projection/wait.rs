@@ -1,4 +1,5 @@
-//! Waits for the end of a job and shows its progress. In a data folder without a `dev`, it also works on the job.
+//! Waits for the end of a job and shows its progress. In a data folder without a `dev`, it also
+//! works on the job.
 
 use super::{OperatedSystem, job_text, worker};
 use crate::cli::exit::Failure;
@@ -45,8 +46,13 @@ impl JobEnd {
 }
 
 /// Waits until the job has ended, or Ctrl-C. In a data folder, works on it meanwhile.
-pub(super) async fn until_ended(system: &OperatedSystem, projection: &Projection, job: u64) -> Result<JobEnd, Failure> {
-    let workers = if system.is_folder { Some(Workers::start(system, projection).await?) } else { None };
+pub(super) async fn until_ended(
+    system: &OperatedSystem,
+    projection: &Projection,
+    job: u64,
+) -> Result<JobEnd, Failure> {
+    let workers =
+        if system.is_folder { Some(Workers::start(system, projection).await?) } else { None };
     let end = tokio::select! {
         end = poll(system, projection, job) => end,
         () = system.stopped.cancelled() => Err(stopped_waiting(system, projection)),
@@ -61,20 +67,33 @@ pub(super) async fn until_ended(system: &OperatedSystem, projection: &Projection
 fn stopped_waiting(system: &OperatedSystem, projection: &Projection) -> Failure {
     let name = projection.name;
     if system.is_folder {
-        let how = format!("`ledgerfold projection resume {name} --wait` or `ledgerfold dev` continues it");
+        let how = format!(
+            "`ledgerfold projection resume {name} --wait` or `ledgerfold dev` continues it"
+        );
         return Failure::new("stopped: the job is interrupted", how);
     }
     let how = format!("`ledgerfold projection status {name}` shows its progress");
     Failure::new("stopped waiting: the job continues", how)
 }
 
-async fn poll(system: &OperatedSystem, projection: &Projection, number: u64) -> Result<JobEnd, Failure> {
+async fn poll(
+    system: &OperatedSystem,
+    projection: &Projection,
+    number: u64,
+) -> Result<JobEnd, Failure> {
     let mut stall = StallDetector { since: Instant::now(), last: None, noted: system.is_folder };
     loop {
-        let view = system.operations.view(projection).await.map_err(|error| Failure::from_error(&error))?;
+        let view = system
+            .operations
+            .view(projection)
+            .await
+            .map_err(|error| Failure::from_error(&error))?;
         let Some(job) = view.status.job.as_ref().filter(|job| job.number == number) else {
             let ended = view.status.report.as_ref().is_some_and(|report| report.job == number);
-            return Ok(JobEnd { view, outcome: if ended { JobOutcome::Ended } else { JobOutcome::Gone } });
+            return Ok(JobEnd {
+                view,
+                outcome: if ended { JobOutcome::Ended } else { JobOutcome::Gone },
+            });
         };
         if job.paused {
             return Ok(JobEnd { view, outcome: JobOutcome::Paused });
@@ -117,15 +136,27 @@ impl Workers {
     async fn start(system: &OperatedSystem, projection: &Projection) -> Result<Self, Failure> {
         let name = system.names.rebuild_queue();
         let answer = system.clients.sqs.get_queue_url().queue_name(&name).send().await;
-        let answer = answer.map_err(|error| Failure::new(format!("queue {name} cannot be found"), error))?;
-        let view = system.operations.view(projection).await.map_err(|error| Failure::from_error(&error))?;
+        let answer =
+            answer.map_err(|error| Failure::new(format!("queue {name} cannot be found"), error))?;
+        let view = system
+            .operations
+            .view(projection)
+            .await
+            .map_err(|error| Failure::from_error(&error))?;
         let segments = view.status.job.map_or(DEFAULT_SEGMENTS, |job| job.segments);
-        let mut mapping =
-            worker::mapping(&answer.queue_url.unwrap_or_default(), usize::try_from(segments).unwrap_or(1));
+        let mut mapping = worker::mapping(
+            &answer.queue_url.unwrap_or_default(),
+            usize::try_from(segments).unwrap_or(1),
+        );
         // No long polls, because a stop waits for the current poll.
         mapping.poll = Duration::ZERO;
         let stop = CancellationToken::new();
-        let work = worker::run(mapping, system.operations.clone(), system.clients.sqs.clone(), stop.clone());
+        let work = worker::run(
+            mapping,
+            system.operations.clone(),
+            system.clients.sqs.clone(),
+            stop.clone(),
+        );
         Ok(Self { stop, running: tokio::spawn(work) })
     }
 

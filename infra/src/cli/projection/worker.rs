@@ -26,7 +26,12 @@ pub(in crate::cli) fn mapping(queue_url: &str, workers: usize) -> QueueMapping {
 }
 
 /// Works on jobs until `stop`, and finishes current slices.
-pub(in crate::cli) async fn run(mapping: QueueMapping, operations: Operations, sqs: Client, stop: CancellationToken) {
+pub(in crate::cli) async fn run(
+    mapping: QueueMapping,
+    operations: Operations,
+    sqs: Client,
+    stop: CancellationToken,
+) {
     let handler = RebuildHandler::new(operations).with_slice(SLICE);
     let layer = InvocationLayer::within_program(Component::RebuildWorker);
     let handler = move |event| {

@@ -1,9 +1,10 @@
 //! Copies a data folder, even one that a running program has open.
 //!
-//! **Why no acknowledged write is missing.** The copy begins to read both databases while it holds the write lock of the
-//! queues, for less than a millisecond. SQLite then shows each database as of that instant, however long copying takes.
-//! So a message is in the copy of the queues, or its effects are in the copy of the tables. The checkpoints are read
-//! first. They may be older than the tables, never newer: fan-out sends a few notifications again and misses none.
+//! **Why no acknowledged write is missing.** The copy begins to read both databases while it holds
+//! the write lock of the queues, for less than a millisecond. SQLite then shows each database as of
+//! that instant, however long copying takes. So a message is in the copy of the queues, or its
+//! effects are in the copy of the tables. The checkpoints are read first. They may be older than
+//! the tables, never newer: fan-out sends a few notifications again and misses none.
 
 use std::fs::{self, File};
 use std::io;
@@ -92,7 +93,8 @@ impl BackupSource<'_> {
     fn open(&self, file: &Path) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
-        // Closing must not remove the WAL: if the other program is killed meanwhile, its next start expects it.
+        // Closing must not remove the WAL: if the other program is killed meanwhile, its next start
+        // expects it.
         let keep_wal = matches!(self, Self::InUse(_));
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal)?;
         Ok(connection)
@@ -114,7 +116,9 @@ pub fn copy(
     let (dynamodb, sqs) = at_one_instant(source)?;
     let total = dynamodb.bytes.saturating_add(sqs.bytes);
     dynamodb.copy_to(&target.dynamodb_file(), stop, |done| progress(done, total))?;
-    sqs.copy_to(&target.sqs_file(), stop, |done| progress(dynamodb.bytes.saturating_add(done), total))?;
+    sqs.copy_to(&target.sqs_file(), stop, |done| {
+        progress(dynamodb.bytes.saturating_add(done), total)
+    })?;
     for (name, bytes) in checkpoints {
         let file = target.checkpoints().join(name);
         fs::write(&file, bytes).map_err(|source| CopyError::File { file, source })?;
@@ -130,8 +134,8 @@ pub fn copy(
     Ok(CopySize { bytes: total, messages: sqs.messages()? })
 }
 
-/// Replaces the files of a folder by those of a closed copy. The manifest comes last: if the program is killed in
-/// between, the next start reports the missing file.
+/// Replaces the files of a folder by those of a closed copy. The manifest comes last: if the
+/// program is killed in between, the next start reports the missing file.
 ///
 /// # Errors
 /// [`CopyError`].
@@ -147,7 +151,9 @@ pub fn move_into(copy: &Path, target: &DataFolder) -> Result<(), CopyError> {
     for name in checkpoints.chain(databases).chain([PathBuf::from(MANIFEST_FILE)]) {
         fs::rename(copy.join(&name), target.folder().join(&name)).map_err(failed(&name))?;
     }
-    File::open(target.folder()).and_then(|folder| folder.sync_all()).map_err(failed(target.folder()))
+    File::open(target.folder())
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed(target.folder()))
 }
 
 fn checkpoint_files(folder: &Path) -> Result<Vec<PathBuf>, CopyError> {
@@ -187,13 +193,18 @@ struct DatabaseSnapshot {
 }
 
 /// Begins to read both databases while the queues are locked for writes.
-fn at_one_instant(source: BackupSource<'_>) -> Result<(DatabaseSnapshot, DatabaseSnapshot), CopyError> {
-    let (dynamodb_file, sqs_file) = (source.folder().join(DYNAMODB_FILE), source.folder().join(SQS_FILE));
+fn at_one_instant(
+    source: BackupSource<'_>,
+) -> Result<(DatabaseSnapshot, DatabaseSnapshot), CopyError> {
+    let (dynamodb_file, sqs_file) =
+        (source.folder().join(DYNAMODB_FILE), source.folder().join(SQS_FILE));
     let failed = |source| CopyError::Database { file: sqs_file.clone(), source };
     let write_lock = source.open(&sqs_file).map_err(failed)?;
     write_lock.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    let snapshots =
-        (DatabaseSnapshot::begin(source, dynamodb_file)?, DatabaseSnapshot::begin(source, sqs_file.clone())?);
+    let snapshots = (
+        DatabaseSnapshot::begin(source, dynamodb_file)?,
+        DatabaseSnapshot::begin(source, sqs_file.clone())?,
+    );
     write_lock.execute_batch("ROLLBACK").map_err(failed)?;
     Ok(snapshots)
 }
@@ -209,12 +220,18 @@ impl DatabaseSnapshot {
             let mark = manifest::mark_of(&connection)?;
             Ok((connection, pages.saturating_mul(page_size), mark))
         };
-        let (connection, bytes, mark) = begin().map_err(|source| CopyError::Database { file: file.clone(), source })?;
+        let (connection, bytes, mark) =
+            begin().map_err(|source| CopyError::Database { file: file.clone(), source })?;
         Ok(Self { file, connection, bytes, mark })
     }
 
     /// Copies all pages, then runs an integrity check on the copy.
-    fn copy_to(&self, to: &Path, stop: &CancellationToken, progress: impl Fn(u64)) -> Result<(), CopyError> {
+    fn copy_to(
+        &self,
+        to: &Path,
+        stop: &CancellationToken,
+        progress: impl Fn(u64),
+    ) -> Result<(), CopyError> {
         let failed = |source| CopyError::Database { file: self.file.clone(), source };
         let mut copy = Connection::open(to).map_err(failed)?;
         {
@@ -230,12 +247,18 @@ impl DatabaseSnapshot {
             }
         }
         progress(self.bytes);
-        let finding: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if finding == "ok" { Ok(()) } else { Err(CopyError::Damaged { file: to.to_owned(), finding }) }
+        let finding: String =
+            copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if finding == "ok" {
+            Ok(())
+        } else {
+            Err(CopyError::Damaged { file: to.to_owned(), finding })
+        }
     }
 
     fn messages(&self) -> Result<u64, CopyError> {
-        let count = self.connection.query_row("SELECT COUNT(*) FROM messages", [], |row| row.get(0));
+        let count =
+            self.connection.query_row("SELECT COUNT(*) FROM messages", [], |row| row.get(0));
         count.map_err(|source| CopyError::Database { file: self.file.clone(), source })
     }
 }

@@ -1,5 +1,6 @@
-//! Checks that the files of a data folder belong together. Each start writes a new mark into both databases and into
-//! `ledgerfold.json`, so the next start detects a file that is missing, or from another folder or start.
+//! Checks that the files of a data folder belong together. Each start writes a new mark into both
+//! databases and into `ledgerfold.json`, so the next start detects a file that is missing, or from
+//! another folder or start.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -117,7 +118,10 @@ struct DatabaseFile {
 fn databases(folder: &Path) -> [DatabaseFile; 2] {
     [
         DatabaseFile { file: folder.join(DYNAMODB_FILE), lost: "every event and every read model" },
-        DatabaseFile { file: folder.join(SQS_FILE), lost: "every command and notification that still waits" },
+        DatabaseFile {
+            file: folder.join(SQS_FILE),
+            lost: "every command and notification that still waits",
+        },
     ]
 }
 
@@ -134,8 +138,8 @@ impl Manifest {
         Self { format: FORMAT, marks: vec![mark], begun: true, open: false }
     }
 
-    /// Checks that no file is missing and that all belong together. The folder must be locked, because SQLite
-    /// checkpoints the WAL files of a killed program.
+    /// Checks that no file is missing and that all belong together. The folder must be locked,
+    /// because SQLite checkpoints the WAL files of a killed program.
     ///
     /// Without a manifest, the folder is new, of an old version, or a copy without it.
     ///
@@ -157,7 +161,9 @@ impl Manifest {
             None => found != [DatabaseState::Missing; 2] || has_checkpoints(folder),
         };
         let pairs = || databases.iter().zip(found);
-        if let Some((missing, _)) = pairs().find(|(_, state)| used && *state == DatabaseState::Missing) {
+        if let Some((missing, _)) =
+            pairs().find(|(_, state)| used && *state == DatabaseState::Missing)
+        {
             return Err(ManifestError::Missing { file: missing.file.clone(), lost: missing.lost });
         }
         let belongs = |state: DatabaseState| match (&manifest, state) {
@@ -193,7 +199,8 @@ impl Manifest {
         self.marks.truncate(1);
         for DatabaseFile { file, .. } in databases(folder) {
             for mark in &self.marks {
-                write_mark(&file, *mark).map_err(|source| ManifestError::Database { file: file.clone(), source })?;
+                write_mark(&file, *mark)
+                    .map_err(|source| ManifestError::Database { file: file.clone(), source })?;
             }
         }
         (self.begun, self.open) = (true, true);
@@ -208,7 +215,8 @@ impl Manifest {
         self.save(folder)
     }
 
-    /// After a power cut the manifest may be unreadable. Then it counts as missing, and the marks are still compared.
+    /// After a power cut the manifest may be unreadable. Then it counts as missing, and the marks
+    /// are still compared.
     fn read(folder: &Path) -> Result<Option<Self>, ManifestError> {
         #[derive(Deserialize)]
         struct Format {
@@ -221,7 +229,9 @@ impl Manifest {
             Err(source) => return Err(ManifestError::File { file, source }),
         };
         match serde_json::from_slice::<Format>(&bytes) {
-            Ok(Format { format }) if format != FORMAT => Err(ManifestError::UnknownFormat { file, format }),
+            Ok(Format { format }) if format != FORMAT => {
+                Err(ManifestError::UnknownFormat { file, format })
+            }
             Ok(_) | Err(_) => Ok(serde_json::from_slice(&bytes).ok()),
         }
     }
@@ -257,7 +267,8 @@ fn wal_of(database: &Path) -> PathBuf {
 }
 
 fn has_checkpoints(folder: &Path) -> bool {
-    let is_one = |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "json");
+    let is_one =
+        |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "json");
     fs::read_dir(folder.join(CHECKPOINTS_FOLDER)).is_ok_and(|entries| entries.flatten().any(is_one))
 }
 
@@ -267,7 +278,8 @@ fn inspect(file: &Path) -> Result<DatabaseState, ManifestError> {
     }
     let inspect = || {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let tables = connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+        let tables = connection
+            .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         let mark = mark_of(&connection)?;
         Ok(match (tables, mark) {
             (0, _) => DatabaseState::Missing,
@@ -284,7 +296,8 @@ pub(super) fn mark_of(connection: &Connection) -> rusqlite::Result<Option<Uuid>>
     if connection.query_row(table, [MARK_TABLE], |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
-    let text = connection.query_row(&format!("SELECT mark FROM {MARK_TABLE}"), [], |row| row.get::<_, String>(0));
+    let text = connection
+        .query_row(&format!("SELECT mark FROM {MARK_TABLE}"), [], |row| row.get::<_, String>(0));
     Ok(text.optional()?.and_then(|text| text.parse().ok()))
 }
 
@@ -292,10 +305,13 @@ pub(super) fn mark_of(connection: &Connection) -> rusqlite::Result<Option<Uuid>>
 pub(super) fn write_mark(file: &Path, mark: Uuid) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    transaction.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {MARK_TABLE} (mark TEXT NOT NULL)"))?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction
+        .execute_batch(&format!("CREATE TABLE IF NOT EXISTS {MARK_TABLE} (mark TEXT NOT NULL)"))?;
     transaction.execute(&format!("DELETE FROM {MARK_TABLE}"), [])?;
-    transaction.execute(&format!("INSERT INTO {MARK_TABLE} (mark) VALUES (?1)"), [mark.to_string()])?;
+    transaction
+        .execute(&format!("INSERT INTO {MARK_TABLE} (mark) VALUES (?1)"), [mark.to_string()])?;
     transaction.commit()
 }
 

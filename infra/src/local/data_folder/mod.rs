@@ -19,8 +19,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 
-/// The file marks a folder as a data folder. The operating system locks it for one process, and releases the lock when
-/// that process ends in any way.
+/// The file marks a folder as a data folder. The operating system locks it for one process, and
+/// releases the lock when that process ends in any way.
 const LOCK_FILE: &str = "ledgerfold.lock";
 pub(super) const DYNAMODB_FILE: &str = "dynamodb.db";
 pub(super) const SQS_FILE: &str = "sqs.db";
@@ -123,8 +123,8 @@ impl DataFolder {
         Ok(dir)
     }
 
-    /// As [`open`](Self::open), but removes the data first. Only files that this program writes are removed, and only
-    /// after the folder is locked.
+    /// As [`open`](Self::open), but removes the data first. Only files that this program writes are
+    /// removed, and only after the folder is locked.
     ///
     /// # Errors
     /// [`DataFolderError`] when the folder cannot be used.
@@ -135,13 +135,16 @@ impl DataFolder {
         Ok(dir)
     }
 
-    /// Locks the folder for data that replaces its own, which may be damaged. A missing folder is created.
+    /// Locks the folder for data that replaces its own, which may be damaged. A missing folder is
+    /// created.
     ///
     /// # Errors
     /// [`DataFolderError`] when the folder cannot be used.
     pub fn open_to_replace(folder: impl Into<PathBuf>) -> Result<Self, DataFolderError> {
         let mut dir = Self::lock(folder.into())?;
-        let has_data = [MANIFEST_FILE, DYNAMODB_FILE, SQS_FILE].iter().any(|name| dir.folder.join(name).exists());
+        let has_data = [MANIFEST_FILE, DYNAMODB_FILE, SQS_FILE]
+            .iter()
+            .any(|name| dir.folder.join(name).exists());
         dir.manifest = Manifest::default().with_data(has_data);
         Ok(dir)
     }
@@ -193,15 +196,18 @@ impl DataFolder {
         self.checkpoints().join(mapping).with_extension(CHECKPOINT_EXTENSION)
     }
 
-    /// Removes the permissions of others on the folder and its files. An earlier version or a copy may have left them,
-    /// and the engines create files with the default permissions.
+    /// Removes the permissions of others on the folder and its files. An earlier version or a copy
+    /// may have left them, and the engines create files with the default permissions.
     pub(crate) fn restrict_to_owner(&self) -> io::Result<()> {
         for folder in [self.folder.clone(), self.checkpoints()] {
             fs::set_permissions(&folder, Permissions::from_mode(FOLDER_MODE))?;
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
                 if entry.file_type()?.is_file() {
-                    ignore_missing(fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE)))?;
+                    ignore_missing(fs::set_permissions(
+                        entry.path(),
+                        Permissions::from_mode(FILE_MODE),
+                    ))?;
                 }
             }
         }
@@ -250,8 +256,8 @@ impl DataFolder {
     }
 }
 
-/// Whether the folder is empty, or has files of a data folder. A copy may lack the lock file or the manifest; both
-/// databases are enough, too.
+/// Whether the folder is empty, or has files of a data folder. A copy may lack the lock file or the
+/// manifest; both databases are enough, too.
 fn is_data_folder(folder: &Path) -> io::Result<bool> {
     let is_database = |name| has_header(&folder.join(name));
     Ok(folder.join(LOCK_FILE).exists()
@@ -262,7 +268,8 @@ fn is_data_folder(folder: &Path) -> io::Result<bool> {
 
 fn has_header(file: &Path) -> bool {
     let mut header = [0; SQLITE_HEADER.len()];
-    File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header == *SQLITE_HEADER
+    File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok()
+        && header == *SQLITE_HEADER
 }
 
 /// Reports errors of SQLite in the manifest like its other errors.
@@ -290,7 +297,10 @@ fn lock_file(folder: &Path) -> Result<File, DataFolderError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(DataFolderError::InUse { folder: folder.to_owned(), owner: owner(&mut file) });
+            return Err(DataFolderError::InUse {
+                folder: folder.to_owned(),
+                owner: owner(&mut file),
+            });
         }
         Err(TryLockError::Error(source)) => return Err(refused(source)),
     }
@@ -304,18 +314,23 @@ fn owner(lock: &mut File) -> String {
     id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
-/// Reads header and schema only. `PRAGMA quick_check` reads every page, which takes seconds for a gigabyte.
+/// Reads header and schema only. `PRAGMA quick_check` reads every page, which takes seconds for a
+/// gigabyte.
 ///
-/// This finds the usual damage: a missing header, a truncated file (SQLite compares its size with the header), an
-/// unreadable schema. Damage in other pages fails the first call that reads them, and never returns wrong data.
+/// This finds the usual damage: a missing header, a truncated file (SQLite compares its size with
+/// the header), an unreadable schema. Damage in other pages fails the first call that reads them,
+/// and never returns wrong data.
 fn check_database(file: &Path) -> Result<(), DataFolderError> {
     if !file.exists() {
         return Ok(());
     }
-    let schema = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
-        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-        connection.query_row("SELECT COUNT(*) FROM sqlite_schema WHERE sql <> ''", [], |_| Ok(()))
-    });
+    let schema = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(
+        |connection| {
+            connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+            connection
+                .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE sql <> ''", [], |_| Ok(()))
+        },
+    );
     schema.map_err(|source| classify_sqlite(file, source))
 }
 
@@ -325,7 +340,10 @@ fn classify_sqlite(file: &Path, source: rusqlite::Error) -> DataFolderError {
     if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
         return DataFolderError::Damaged { file: path, source };
     }
-    if matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)) {
+    if matches!(
+        code,
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+    ) {
         return DataFolderError::NotWritable { folder: path, source: io::Error::other(source) };
     }
     DataFolderError::Unusable { folder: path, source: io::Error::other(source) }
@@ -333,7 +351,8 @@ fn classify_sqlite(file: &Path, source: rusqlite::Error) -> DataFolderError {
 
 fn classify(folder: &Path, source: io::Error) -> DataFolderError {
     let folder = folder.to_owned();
-    if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+    if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    {
         return DataFolderError::NotWritable { folder, source };
     }
     if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {

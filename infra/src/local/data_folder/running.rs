@@ -1,4 +1,5 @@
-//! The file by which commands find the `dev` that runs in a data folder. Only the owner can read it.
+//! The file by which commands find the `dev` that runs in a data folder. Only the owner can read
+//! it.
 
 use super::DataFolder;
 use crate::clients::Endpoints;
@@ -67,7 +68,8 @@ impl Running {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) | Ok(()) => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         writeln!(file)?;
         fs::rename(&new, &path)?;
@@ -89,13 +91,19 @@ impl Running {
         let file = folder.join(FILE);
         let text = match fs::read(&file) {
             Ok(text) => text,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
             Err(source) => return Err(RunningError::Unreadable { file, source }),
         };
-        let running: Self = serde_json::from_slice(&text)
-            .map_err(|error| RunningError::Unreadable { file: file.clone(), source: error.into() })?;
+        let running: Self = serde_json::from_slice(&text).map_err(|error| {
+            RunningError::Unreadable { file: file.clone(), source: error.into() }
+        })?;
         if accepts(&running.endpoints.dynamodb) && accepts(&running.endpoints.sqs) {
             Ok(Some(running))
         } else {
@@ -106,7 +114,8 @@ impl Running {
 
 /// Whether the address accepts a connection.
 fn accepts(endpoint: &str) -> bool {
-    let address = endpoint.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
+    let address =
+        endpoint.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
     address.is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
 }
 

@@ -29,7 +29,9 @@ impl AccessKey {
     /// When the operating system gives no random bytes.
     pub fn generate() -> io::Result<Self> {
         let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret)).map_err(io::Error::other)?;
+        getrandom::fill(&mut id)
+            .and_then(|()| getrandom::fill(&mut secret))
+            .map_err(io::Error::other)?;
         let id = id.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         Ok(Self { id: format!("LOCAL{id}"), secret: URL_SAFE_NO_PAD.encode(secret) })
     }

@@ -19,20 +19,22 @@ use super::stream_retention::{self, StreamTrim};
 
 /// The prefix of the engine's thread names.
 pub const THREADS: &str = "dynamodb";
-/// Without these indexes, each write (for the highest sequence number) and each read (for the records after a number)
-/// scans all stream records.
+/// Without these indexes, each write (for the highest sequence number) and each read (for the
+/// records after a number) scans all stream records.
 const STREAM_INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS x_seq ON _stream_records(table_name, CAST(sequence_number AS INTEGER));
     CREATE INDEX IF NOT EXISTS x_shard ON _stream_records(table_name, shard_id, CAST(sequence_number AS INTEGER));";
-/// The engine's threads share one lock around SQLite. A few serve the network meanwhile; more would not help.
+/// The engine's threads share one lock around SQLite. A few serve the network meanwhile; more would
+/// not help.
 const MIN_THREADS: usize = 2;
 const MAX_THREADS: usize = 4;
 const LISTEN_BACKLOG: u32 = 1_024;
-/// The first trim comes one period after the start. Until then, stream mappings can deliver old records, such as those
-/// of a laptop that slept over the weekend.
+/// The first trim comes one period after the start. Until then, stream mappings can deliver old
+/// records, such as those of a laptop that slept over the weekend.
 const TRIM_PERIOD: Duration = Duration::from_secs(10 * 60);
 pub(in crate::local) const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How often the engine looks for changes. It takes microseconds; an empty `GetRecords` takes a millisecond.
+/// How often the engine looks for changes. It takes microseconds; an empty `GetRecords` takes a
+/// millisecond.
 const CHANGE_POLL: Duration = Duration::from_millis(10);
 
 /// A running engine. Dropping it stops it without waiting.
@@ -76,11 +78,11 @@ pub enum DynamoDbStartError {
 }
 
 impl DynamoDb {
-    /// Opens the database file, or creates it, and serves it on a free port of 127.0.0.1. Requests must be signed with
-    /// the key.
+    /// Opens the database file, or creates it, and serves it on a free port of 127.0.0.1. Requests
+    /// must be signed with the key.
     ///
-    /// The engine uses SQLite on the threads that serve requests. It has its own runtime, so that other work does not
-    /// wait for writes.
+    /// The engine uses SQLite on the threads that serve requests. It has its own runtime, so that
+    /// other work does not wait for writes.
     ///
     /// # Errors
     /// [`DynamoDbStartError`] when the file cannot be opened or no address is free.
@@ -102,7 +104,14 @@ impl DynamoDb {
         let thread = thread.map_err(listen_error)?;
         let ended = |_ended| listen_error(io::Error::other("the engine's thread ended"));
         let (address, engine) = started.await.map_err(ended)??;
-        Ok(Self { endpoint: format!("http://{address}"), engine, changes, stop: stop.drop_guard(), stopped, thread })
+        Ok(Self {
+            endpoint: format!("http://{address}"),
+            engine,
+            changes,
+            stop: stop.drop_guard(),
+            stopped,
+            thread,
+        })
     }
 
     /// Its address, `http://127.0.0.1:<port>`, for DynamoDB and its streams.
@@ -123,7 +132,8 @@ impl DynamoDb {
         self.changes.clone()
     }
 
-    /// Stops: accepts no more connections, answers open requests for at most 5 seconds, closes the file.
+    /// Stops: accepts no more connections, answers open requests for at most 5 seconds, closes the
+    /// file.
     pub async fn stop(self) {
         drop(self.stop);
         // An error means that the thread has ended already.
@@ -151,7 +161,8 @@ fn run(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(source) => {
-            let _ = started_sender.send(Err(DynamoDbStartError::Listen { file: file.to_owned(), source }));
+            let _ = started_sender
+                .send(Err(DynamoDbStartError::Listen { file: file.to_owned(), source }));
             return;
         }
     };
@@ -159,8 +170,10 @@ fn run(
         match open(file).and_then(|database| Ok((database, listen(file)?))) {
             Ok((database, (listener, address))) => {
                 let service = loopback_dynamodb::router(database);
-                let _ =
-                    started_sender.send(Ok((address, InProcessEngine::new(service.clone(), runtime.handle().clone()))));
+                let _ = started_sender.send(Ok((
+                    address,
+                    InProcessEngine::new(service.clone(), runtime.handle().clone()),
+                )));
                 let trimming = runtime.spawn(trim_periodically(file.to_owned(), stop.clone()));
                 let watching = runtime.spawn(watch_for_changes(file.to_owned(), changes_sender));
                 request_auth::serve(listener, service, key, stop.clone()).await;
@@ -183,17 +196,21 @@ fn open(file: &Path) -> Result<dynoxide::Database, DynamoDbStartError> {
     let connection = Connection::open(file).map_err(prepare)?;
     connection.busy_timeout(LOCK_WAIT).map_err(prepare)?;
     connection.execute_batch(STREAM_INDEXES).map_err(prepare)?;
-    // The engine offers no other way to `PRAGMA synchronous = NORMAL`, which allows ten times the writes. A commit still
-    // survives a kill of the process. A power cut may lose the last commits, but none in part.
-    database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading()).map_err(refuse)?;
+    // The engine offers no other way to `PRAGMA synchronous = NORMAL`, which allows ten times the
+    // writes. A commit still survives a kill of the process. A power cut may lose the last commits,
+    // but none in part.
+    database
+        .enable_bulk_loading()
+        .and_then(|()| database.disable_bulk_loading())
+        .map_err(refuse)?;
     Ok(database)
 }
 
 fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), DynamoDbStartError> {
     let bind = || {
         let socket = TcpSocket::new_v4()?;
-        // Accepted connections inherit it. Without it, the last packet of an answer may wait 40 ms for an
-        // acknowledgement of the first.
+        // Accepted connections inherit it. Without it, the last packet of an answer may wait 40 ms
+        // for an acknowledgement of the first.
         socket.set_nodelay(true)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(LISTEN_BACKLOG)?;
@@ -214,7 +231,8 @@ async fn publish_changes(file: &Path, changes_sender: &watch::Sender<i64>) -> ru
     let connection = Connection::open(file)?;
     while !changes_sender.is_closed() {
         // SQLite changes this number with every commit of another connection.
-        let current = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let current =
+            connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         changes_sender.send_if_modified(|last| std::mem::replace(last, current) != current);
         tokio::time::sleep(CHANGE_POLL).await;
     }

@@ -1,5 +1,5 @@
-//! Requests of the SDK to an engine in this process, without a socket. TCP and HTTP are a third of the cost of a local
-//! request. These requests need no signature; all others pass `request_auth`.
+//! Requests of the SDK to an engine in this process, without a socket. TCP and HTTP are a third of
+//! the cost of a local request. These requests need no signature; all others pass `request_auth`.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -32,11 +32,13 @@ impl InProcessEngine {
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// Answers on the engine's threads, so that other work does not wait. Dropping the future ends the request, as
-    /// closing a connection does.
+    /// Answers on the engine's threads, so that other work does not wait. Dropping the future ends
+    /// the request, as closing a connection does.
     async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-        let request = request.map(|body| Body::from(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
+        let request =
+            request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+        let request = request
+            .map(|body| Body::from(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
         let work = AbortOnDropHandle::new(self.threads.spawn(call_service(self.service, request)));
         let answer = work.await.map_err(|error| ConnectorError::io(error.into()))?;
         let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
@@ -44,7 +46,10 @@ impl InProcessEngine {
     }
 }
 
-async fn call_service(service: Router, request: Request<Body>) -> Result<Response<SdkBody>, axum::Error> {
+async fn call_service(
+    service: Router,
+    request: Request<Body>,
+) -> Result<Response<SdkBody>, axum::Error> {
     let (parts, body) = match service.oneshot(request).await {
         Ok(response) => response.into_parts(),
         Err(never) => match never {},

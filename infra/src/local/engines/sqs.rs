@@ -37,13 +37,14 @@ pub enum SqsStartError {
 }
 
 impl Sqs {
-    /// Opens the database, or creates it, and serves it on a free port of 127.0.0.1. Requests must be signed with the
-    /// key.
+    /// Opens the database, or creates it, and serves it on a free port of 127.0.0.1. Requests must
+    /// be signed with the key.
     ///
     /// # Errors
     /// [`SqsStartError`].
     pub fn start(file: &Path, key: &AccessKey) -> Result<Self, SqsStartError> {
-        // All receivers were in the process that last had the folder open, so their messages are visible again.
+        // All receivers were in the process that last had the folder open, so their messages are
+        // visible again.
         let server = Server::open(file, Config { release_on_open: true, ..Config::default() })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)

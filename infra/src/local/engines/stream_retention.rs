@@ -1,4 +1,5 @@
-//! Removes stream records after 24 hours, as DynamoDB Streams does. The embedded engine removes none.
+//! Removes stream records after 24 hours, as DynamoDB Streams does. The embedded engine removes
+//! none.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,9 +17,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// The order of ids is the order of age. This query needs no write lock.
 const NEXT_CHUNK: &str = "SELECT MAX(id), MIN(created_at), MAX(created_at) FROM
     (SELECT id, created_at FROM _stream_records WHERE id > ?1 ORDER BY id LIMIT ?2)";
-/// The newest record of every table stays, because the engine derives the next sequence number from it. The comparison
-/// uses the index on table and number.
-const REMOVE_CHUNK: &str = "DELETE FROM _stream_records WHERE id > ?1 AND id <= ?2 AND created_at < ?3
+/// The newest record of every table stays, because the engine derives the next sequence number from
+/// it. The comparison uses the index on table and number.
+const REMOVE_CHUNK: &str =
+    "DELETE FROM _stream_records WHERE id > ?1 AND id <= ?2 AND created_at < ?3
     AND CAST(sequence_number AS INTEGER) < (SELECT MAX(CAST(newer.sequence_number AS INTEGER))
         FROM _stream_records AS newer WHERE newer.table_name = _stream_records.table_name)";
 
@@ -50,7 +52,8 @@ impl StreamTrim {
         Ok(Self { connection })
     }
 
-    /// Removes all records older than `oldest_kept`, except the newest of each table. Returns their number.
+    /// Removes all records older than `oldest_kept`, except the newest of each table. Returns their
+    /// number.
     ///
     /// # Errors
     /// When SQLite fails; earlier removals stay.
@@ -59,7 +62,9 @@ impl StreamTrim {
         let (mut removed, mut after_id) = (0, 0);
         while let Some(chunk) = self.chunk(after_id, horizon_s)? {
             if chunk.any_old {
-                removed += self.connection.execute(REMOVE_CHUNK, params![after_id, chunk.last_id, horizon_s])?;
+                removed += self
+                    .connection
+                    .execute(REMOVE_CHUNK, params![after_id, chunk.last_id, horizon_s])?;
             }
             if !chunk.all_old {
                 break;

@@ -30,9 +30,9 @@ struct Contents {
 
 /// The checkpoints of one stream mapping.
 ///
-/// A checkpoint is written after the handler has answered, so a crash repeats a batch and never loses one. A rename
-/// replaces the file atomically. It is not synced to disk: after a power cut the file may be old or empty, and then the
-/// records since are handled again.
+/// A checkpoint is written after the handler has answered, so a crash repeats a batch and never
+/// loses one. A rename replaces the file atomically. It is not synced to disk: after a power cut
+/// the file may be old or empty, and then the records since are handled again.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     file: PathBuf,
@@ -40,8 +40,8 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Reads the file. If it is missing, unreadable or of another stream (a recreated table), every shard begins at its
-    /// oldest record. Handling a record twice is allowed, missing one is not.
+    /// Reads the file. If it is missing, unreadable or of another stream (a recreated table), every
+    /// shard begins at its oldest record. Handling a record twice is allowed, missing one is not.
     pub(crate) fn open(file: PathBuf, stream_arn: &str) -> Self {
         let stored = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice::<Contents>(&bytes)
@@ -56,9 +56,10 @@ impl Checkpoints {
                 None
             }
         };
-        let contents = stored
-            .filter(|contents| contents.stream_arn == stream_arn)
-            .unwrap_or_else(|| Contents { stream_arn: stream_arn.to_owned(), shards: BTreeMap::new() });
+        let contents =
+            stored.filter(|contents| contents.stream_arn == stream_arn).unwrap_or_else(|| {
+                Contents { stream_arn: stream_arn.to_owned(), shards: BTreeMap::new() }
+            });
         Self { file, contents: Mutex::new(contents) }
     }
 
@@ -93,8 +94,8 @@ impl Checkpoints {
         }
     }
 
-    /// Changes and saves. If saving fails, for example because the disk is full, the mapping goes on. The next saved
-    /// checkpoint covers this one; a crash in between repeats more batches.
+    /// Changes and saves. If saving fails, for example because the disk is full, the mapping goes
+    /// on. The next saved checkpoint covers this one; a crash in between repeats more batches.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Checkpoint>)) {
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut contents.shards);
@@ -106,7 +107,12 @@ impl Checkpoints {
 
     fn save(&self, contents: &Contents) -> io::Result<()> {
         let new = self.file.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(OWNER_ONLY)
+            .open(&new)?;
         file.write_all(&serde_json::to_vec(contents)?)?;
         fs::rename(&new, &self.file)
     }

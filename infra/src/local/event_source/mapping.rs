@@ -1,4 +1,5 @@
-//! Lists the shards of a DynamoDB stream, as Lambda's event source mapping does, and starts a poller for each.
+//! Lists the shards of a DynamoDB stream, as Lambda's event source mapping does, and starts a
+//! poller for each.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -30,8 +31,9 @@ const WOKEN_IDLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Delivers one stream to one handler.
 ///
-/// As on AWS, the records of a shard are delivered in order. A failed record and those after it are retried until they
-/// succeed; later ones in the shard wait. After a crash a batch may be delivered again.
+/// As on AWS, the records of a shard are delivered in order. A failed record and those after it are
+/// retried until they succeed; later ones in the shard wait. After a crash a batch may be delivered
+/// again.
 #[derive(Clone, Debug)]
 pub struct StreamMapping {
     /// The stream.
@@ -71,7 +73,8 @@ impl StreamMapping {
         }
     }
 
-    /// Reads after changes instead of polling often: records are delivered sooner, and an idle mapping uses no CPU.
+    /// Reads after changes instead of polling often: records are delivered sooner, and an idle
+    /// mapping uses no CPU.
     #[must_use]
     pub fn woken_by(self, changes: watch::Receiver<i64>) -> Self {
         Self { wake: Some(changes), idle_pause: WOKEN_IDLE_PAUSE, ..self }
@@ -79,8 +82,8 @@ impl StreamMapping {
 
     /// Delivers until `stop`, and finishes the current batch.
     ///
-    /// A shard begins at its checkpoint, or else at its oldest record. Failures of stream or handler are logged and
-    /// retried; they never end the mapping.
+    /// A shard begins at its checkpoint, or else at its oldest record. Failures of stream or
+    /// handler are logged and retried; they never end the mapping.
     pub async fn run<H, F, E>(mut self, streams: Client, handler: H, stop: CancellationToken)
     where
         H: Fn(Event) -> F + Send + Sync + 'static,
@@ -88,7 +91,8 @@ impl StreamMapping {
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
         self.batch_size = self.batch_size.clamp(1, MAX_BATCH_SIZE);
-        let checkpoints = Arc::new(Checkpoints::open(self.checkpoint_file.clone(), &self.stream_arn));
+        let checkpoints =
+            Arc::new(Checkpoints::open(self.checkpoint_file.clone(), &self.stream_arn));
         let handler = Arc::new(handler);
         let mapping = Arc::new(self);
         let mut outage = Outage::of(&mapping.stream_arn);
@@ -98,8 +102,12 @@ impl StreamMapping {
             let pause = match all_shards(&streams, &mapping.stream_arn).await {
                 Ok(shards) => {
                     outage.over();
-                    checkpoints.retain(|shard| shards.iter().any(|listed| listed.shard_id() == Some(shard)));
-                    for shard in startable(&shards, |shard| checkpoints.is_finished(shard), running.values()) {
+                    checkpoints.retain(|shard| {
+                        shards.iter().any(|listed| listed.shard_id() == Some(shard))
+                    });
+                    for shard in
+                        startable(&shards, |shard| checkpoints.is_finished(shard), running.values())
+                    {
                         let poller = ShardPoller {
                             shard: shard.clone(),
                             mapping: mapping.clone(),
@@ -134,7 +142,8 @@ async fn all_shards(
     let mut shards = Vec::new();
     let mut after = None;
     loop {
-        let request = streams.describe_stream().stream_arn(stream_arn).set_exclusive_start_shard_id(after);
+        let request =
+            streams.describe_stream().stream_arn(stream_arn).set_exclusive_start_shard_id(after);
         let description = request.send().await?.stream_description;
         let Some(description) = description else { return Ok(shards) };
         after = description.last_evaluated_shard_id;
@@ -145,8 +154,8 @@ async fn all_shards(
     }
 }
 
-/// The shards whose pollers can start. A child has later records of its parent's keys, so it waits until the parent is
-/// finished or no longer listed.
+/// The shards whose pollers can start. A child has later records of its parent's keys, so it waits
+/// until the parent is finished or no longer listed.
 fn startable<'a>(
     shards: &[Shard],
     is_finished: impl Fn(&str) -> bool,
@@ -156,7 +165,9 @@ fn startable<'a>(
     let listed: HashSet<&str> = shards.iter().filter_map(Shard::shard_id).collect();
     let parent_is_done = |parent: &str| is_finished(parent) || !listed.contains(parent);
     let waiting = shards.iter().filter(|shard| shard.parent_shard_id().is_none_or(parent_is_done));
-    let ready = waiting.filter_map(Shard::shard_id).filter(|shard| !running.contains(shard) && !is_finished(shard));
+    let ready = waiting
+        .filter_map(Shard::shard_id)
+        .filter(|shard| !running.contains(shard) && !is_finished(shard));
     ready.map(str::to_owned).collect()
 }
 
@@ -170,7 +181,12 @@ mod tests {
 
     fn check(finished: &[&str], running: &[&str], expected: &[&str]) {
         // The parent of `orphan` is no longer listed.
-        let shards = [shard("a", None), shard("a1", Some("a")), shard("a2", Some("a1")), shard("orphan", Some("gone"))];
+        let shards = [
+            shard("a", None),
+            shard("a1", Some("a")),
+            shard("a2", Some("a1")),
+            shard("orphan", Some("gone")),
+        ];
         let running: Vec<String> = running.iter().map(|&shard| shard.to_owned()).collect();
         assert_eq!(startable(&shards, |shard| finished.contains(&shard), running.iter()), expected);
     }

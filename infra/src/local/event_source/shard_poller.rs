@@ -43,7 +43,8 @@ struct RecordPage {
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
-    /// The stream has removed the records after the checkpoint. They are lost; continue with the oldest.
+    /// The stream has removed the records after the checkpoint. They are lost; continue with the
+    /// oldest.
     #[error("records after the checkpoint are no longer in the stream")]
     Trimmed,
     /// Iterators expire after 15 minutes: get a new one.
@@ -89,7 +90,11 @@ where
                 }
                 Err(ReadError::Expired) => {}
                 Err(ReadError::Trimmed) => {
-                    tracing::error!(shard = self.shard, "{}: continuing with the oldest ones", ReadError::Trimmed);
+                    tracing::error!(
+                        shard = self.shard,
+                        "{}: continuing with the oldest ones",
+                        ReadError::Trimmed
+                    );
                     self.checkpoints.forget(&self.shard);
                 }
                 Err(error) => self.pause(outage.failed(&error)).await,
@@ -120,18 +125,24 @@ where
     }
 
     async fn iterator_at_checkpoint(&self) -> Result<Option<String>, ReadError> {
-        let request = self.streams.get_shard_iterator().stream_arn(&self.mapping.stream_arn).shard_id(&self.shard);
+        let request = self
+            .streams
+            .get_shard_iterator()
+            .stream_arn(&self.mapping.stream_arn)
+            .shard_id(&self.shard);
         let request = match self.checkpoints.of(&self.shard) {
-            Some(Checkpoint::After(sequence_number)) => {
-                request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(sequence_number)
-            }
+            Some(Checkpoint::After(sequence_number)) => request
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .sequence_number(sequence_number),
             Some(Checkpoint::Finished) => return Ok(None),
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         match request.send().await {
             Ok(answer) => Ok(answer.shard_iterator),
             Err(error)
-                if error.as_service_error().is_some_and(GetShardIteratorError::is_trimmed_data_access_exception) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(GetShardIteratorError::is_trimmed_data_access_exception) =>
             {
                 Err(ReadError::Trimmed)
             }
@@ -179,12 +190,21 @@ where
             Ok(response) => stream_event::done(records, &response),
             Err(error) => {
                 let error = causes(&error);
-                tracing::warn!(shard = self.shard, records = records.len(), error, "batch failed, retrying");
+                tracing::warn!(
+                    shard = self.shard,
+                    records = records.len(),
+                    error,
+                    "batch failed, retrying"
+                );
                 return 0;
             }
         };
         if let Some(failed) = records.get(done).and_then(stream_event::sequence_number) {
-            tracing::warn!(shard = self.shard, sequence_number = failed, "record failed, retrying from it");
+            tracing::warn!(
+                shard = self.shard,
+                sequence_number = failed,
+                "record failed, retrying from it"
+            );
         }
         done
     }

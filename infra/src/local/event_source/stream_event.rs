@@ -1,5 +1,5 @@
-//! The event that Lambda sends for stream records. It is built as JSON and then parsed into the handler's type, so that
-//! a handler receives exactly what it receives on AWS.
+//! The event that Lambda sends for stream records. It is built as JSON and then parsed into the
+//! handler's type, so that a handler receives exactly what it receives on AWS.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,10 @@ const MAX_PAYLOAD_BYTES: i64 = 6 * 1024 * 1024;
 /// # Errors
 /// None for records from the SDK.
 pub fn event(records: &[Record], stream_arn: &str) -> serde_json::Result<Event> {
-    let records = records.iter().map(|record| record_json(record, stream_arn)).collect::<Result<Vec<_>, _>>()?;
+    let records = records
+        .iter()
+        .map(|record| record_json(record, stream_arn))
+        .collect::<Result<Vec<_>, _>>()?;
     serde_json::from_value(json!({ "Records": records }))
 }
 
@@ -24,18 +27,22 @@ pub fn event(records: &[Record], stream_arn: &str) -> serde_json::Result<Event> 
 pub(crate) fn fitting(records: &[Record]) -> usize {
     let mut bytes = 0_i64;
     let fitting = records.iter().take_while(|record| {
-        bytes = bytes.saturating_add(record.dynamodb().and_then(StreamRecord::size_bytes).unwrap_or_default());
+        bytes = bytes.saturating_add(
+            record.dynamodb().and_then(StreamRecord::size_bytes).unwrap_or_default(),
+        );
         bytes <= MAX_PAYLOAD_BYTES
     });
     fitting.count().max(1).min(records.len())
 }
 
-/// How many of the first records are handled: all before the first failed one. None, if the response names a record
-/// that is not in the batch.
+/// How many of the first records are handled: all before the first failed one. None, if the
+/// response names a record that is not in the batch.
 pub(crate) fn done(records: &[Record], response: &DynamoDbEventResponse) -> usize {
-    let position = |failed: &str| records.iter().position(|record| sequence_number(record) == Some(failed));
+    let position =
+        |failed: &str| records.iter().position(|record| sequence_number(record) == Some(failed));
     let failures = response.batch_item_failures.iter();
-    let positions = failures.map(|failure| failure.item_identifier.as_deref().and_then(position).unwrap_or(0));
+    let positions =
+        failures.map(|failure| failure.item_identifier.as_deref().and_then(position).unwrap_or(0));
     positions.min().unwrap_or(records.len())
 }
 
@@ -67,7 +74,11 @@ fn change_json(change: &StreamRecord) -> serde_json::Result<Value> {
     if let Some(time) = change.approximate_creation_date_time() {
         set("ApproximateCreationDateTime", json!(time.secs()));
     }
-    for (name, image) in [("Keys", change.keys()), ("NewImage", change.new_image()), ("OldImage", change.old_image())] {
+    for (name, image) in [
+        ("Keys", change.keys()),
+        ("NewImage", change.new_image()),
+        ("OldImage", change.old_image()),
+    ] {
         if let Some(image) = image {
             set(name, image_json(image)?);
         }
@@ -93,7 +104,13 @@ mod tests {
         let image = [
             ("pk".to_owned(), AttributeValue::S("a".to_owned())),
             ("bytes".to_owned(), AttributeValue::B(Blob::new([0, 1, 42, 65]))),
-            ("list".to_owned(), AttributeValue::L(vec![AttributeValue::N("7".to_owned()), AttributeValue::Null(true)])),
+            (
+                "list".to_owned(),
+                AttributeValue::L(vec![
+                    AttributeValue::N("7".to_owned()),
+                    AttributeValue::Null(true),
+                ]),
+            ),
         ];
         let change = StreamRecord::builder()
             .set_keys(Some(HashMap::from([("pk".to_owned(), AttributeValue::S("a".to_owned()))])))
@@ -111,7 +128,8 @@ mod tests {
     }
 
     fn failed(identifiers: &[Option<&str>]) -> DynamoDbEventResponse {
-        let failures: Vec<_> = identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier })).collect();
+        let failures: Vec<_> =
+            identifiers.iter().map(|identifier| json!({ "itemIdentifier": identifier })).collect();
         serde_json::from_value(json!({ "batchItemFailures": failures })).unwrap()
     }
 
@@ -123,7 +141,10 @@ mod tests {
         assert_eq!(json["eventSourceARN"], "arn:stream");
         assert_eq!(json["dynamodb"]["Keys"], json!({ "pk": { "S": "a" } }));
         assert_eq!(json["dynamodb"]["NewImage"]["bytes"], json!({ "B": "AAEqQQ==" }));
-        assert_eq!(json["dynamodb"]["NewImage"]["list"], json!({ "L": [{ "N": "7" }, { "NULL": true }] }));
+        assert_eq!(
+            json["dynamodb"]["NewImage"]["list"],
+            json!({ "L": [{ "N": "7" }, { "NULL": true }] })
+        );
         assert_eq!(json["dynamodb"]["SequenceNumber"], "111");
         assert!(json["dynamodb"].get("OldImage").is_none());
         assert!(json.get("userIdentity").is_none());

@@ -1,4 +1,5 @@
-//! cqrs-es with dynamo-es in its event-store mode; the modes with snapshots of this version fold events twice.
+//! cqrs-es with dynamo-es in its event-store mode; the modes with snapshots of this version fold
+//! events twice.
 
 use super::{Attempt, Read, tables};
 use crate::Failure;
@@ -39,7 +40,12 @@ impl Aggregate for Notebook {
     type Error = Full;
     type Services = ();
 
-    async fn handle(&mut self, notes: Vec<Noted>, _services: &(), sink: &EventSink<Self>) -> Result<(), Full> {
+    async fn handle(
+        &mut self,
+        notes: Vec<Noted>,
+        _services: &(),
+        sink: &EventSink<Self>,
+    ) -> Result<(), Full> {
         for note in self.decide(&notes)? {
             sink.write(note, self).await;
         }
@@ -52,7 +58,9 @@ impl Aggregate for Notebook {
 }
 
 pub(super) async fn create_tables(client: &Client) -> Result<(), Failure> {
-    tables::table(client, EVENTS, "AggregateTypeAndId", Some("AggregateIdSequence"))?.send().await?;
+    tables::table(client, EVENTS, "AggregateTypeAndId", Some("AggregateIdSequence"))?
+        .send()
+        .await?;
     tables::table(client, SNAPSHOTS, "AggregateTypeAndId", None)?.send().await?;
     Ok(())
 }
@@ -66,7 +74,11 @@ impl DynamoEsRow {
         }
     }
 
-    pub(super) async fn attempt(&self, stream: &str, command: &Command) -> Result<Attempt, Failure> {
+    pub(super) async fn attempt(
+        &self,
+        stream: &str,
+        command: &Command,
+    ) -> Result<Attempt, Failure> {
         match self.framework.execute(stream, command.notes.clone()).await {
             Ok(()) => Ok(Attempt::DONE),
             Err(AggregateError::AggregateConflict) => Ok(Attempt::LOST),
@@ -76,7 +88,9 @@ impl DynamoEsRow {
 
     pub(super) async fn read(&self, stream: &str) -> Result<Read, Failure> {
         let envelopes = self.store.load_events(stream).await?;
-        let state = envelopes.iter().fold(Notebook::default(), |state, envelope| state.evolve(&envelope.payload));
+        let state = envelopes
+            .iter()
+            .fold(Notebook::default(), |state, envelope| state.evolve(&envelope.payload));
         Ok(Read { events: u64::try_from(envelopes.len())?, notes: state.notes })
     }
 
@@ -84,7 +98,10 @@ impl DynamoEsRow {
     pub(super) async fn fill(&self, stream: &str, events: u64) -> Result<(), Failure> {
         let sequences: Vec<usize> = (1..=usize::try_from(events)?).collect();
         for chunk in sequences.chunks(MAX_TRANSACTION) {
-            let events = chunk.iter().map(|sequence| serialized(stream, *sequence)).collect::<Result<Vec<_>, _>>()?;
+            let events = chunk
+                .iter()
+                .map(|sequence| serialized(stream, *sequence))
+                .collect::<Result<Vec<_>, _>>()?;
             self.repository.persist::<Notebook>(&events, None).await?;
         }
         Ok(())

@@ -6,8 +6,8 @@ use crate::notebook::{Command, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use event_store_adapter_rs::{
-    AggregateId, DynamoDbOptions, DynamoDbTables, EventEnvelope, EventStoreError, EventStoreForDynamoDB,
-    SnapshotEnvelope,
+    AggregateId, DynamoDbOptions, DynamoDbTables, EventEnvelope, EventStoreError,
+    EventStoreForDynamoDB, SnapshotEnvelope,
 };
 use std::time::SystemTime;
 
@@ -66,7 +66,11 @@ impl EsaRow {
         Ok(Self { store, snapshots })
     }
 
-    pub(super) async fn attempt(&self, stream: &str, command: &Command) -> Result<Attempt, Failure> {
+    pub(super) async fn attempt(
+        &self,
+        stream: &str,
+        command: &Command,
+    ) -> Result<Attempt, Failure> {
         let id = NotebookId(stream.to_owned());
         let mut known = match command.creates {
             true => Replayed { state: Notebook::default(), seq_nr: 0, events: 0 },
@@ -78,7 +82,9 @@ impl EsaRow {
             known.seq_nr += 1;
             match self.persist(&id, &known, note).await {
                 Ok(()) => {}
-                Err(EventStoreError::OptimisticLock { .. }) if index == 0 => return Ok(Attempt::LOST),
+                Err(EventStoreError::OptimisticLock { .. }) if index == 0 => {
+                    return Ok(Attempt::LOST);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -113,11 +119,18 @@ impl EsaRow {
         Ok(Replayed { state, seq_nr, events: u64::try_from(events.len())? })
     }
 
-    async fn persist(&self, id: &NotebookId, after: &Replayed, note: Noted) -> Result<(), EventStoreError> {
+    async fn persist(
+        &self,
+        id: &NotebookId,
+        after: &Replayed,
+        note: Noted,
+    ) -> Result<(), EventStoreError> {
         let now = DateTime::<Utc>::from(SystemTime::now());
-        let event = EventEnvelope::new(id.clone(), after.seq_nr, now, note).with_manifest("noted/1");
+        let event =
+            EventEnvelope::new(id.clone(), after.seq_nr, now, note).with_manifest("noted/1");
         if self.snapshots && after.seq_nr.is_multiple_of(SNAPSHOT_EVERY) {
-            let snapshot = SnapshotEnvelope::new(after.state, after.seq_nr).with_manifest("notebook/1");
+            let snapshot =
+                SnapshotEnvelope::new(after.state, after.seq_nr).with_manifest("notebook/1");
             return self.store.persist_event_and_snapshot(event, snapshot).await;
         }
         self.store.persist_event(event).await

@@ -1,5 +1,5 @@
-//! Not a peer: the minimum of a store, written on the SDK. A command is a consistent query of the whole stream and one
-//! conditional put of an item with its events.
+//! Not a peer: the minimum of a store, written on the SDK. A command is a consistent query of the
+//! whole stream and one conditional put of an item with its events.
 
 use super::{Attempt, Read, tables};
 use crate::Failure;
@@ -32,7 +32,11 @@ impl FloorRow {
         Self { client }
     }
 
-    pub(super) async fn attempt(&self, stream: &str, command: &Command) -> Result<Attempt, Failure> {
+    pub(super) async fn attempt(
+        &self,
+        stream: &str,
+        command: &Command,
+    ) -> Result<Attempt, Failure> {
         let Folded { state, events } = match command.creates {
             true => Folded { state: Notebook::default(), events: 0 },
             false => self.fold(stream).await?,
@@ -40,7 +44,11 @@ impl FloorRow {
         let notes = state.decide(&command.notes)?;
         match self.put(stream, events + 1, &notes).await {
             Ok(()) => Ok(Attempt::DONE),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(Attempt::LOST)
             }
             Err(error) => Err(error.into()),
@@ -62,13 +70,17 @@ impl FloorRow {
     async fn fold(&self, stream: &str) -> Result<Folded, Failure> {
         let query = self.client.query().table_name(TABLE).consistent_read(true);
         let query = query.key_condition_expression("stream_id = :stream");
-        let query = query.expression_attribute_values(":stream", AttributeValue::S(stream.to_owned()));
+        let query =
+            query.expression_attribute_values(":stream", AttributeValue::S(stream.to_owned()));
         let mut folded = Folded { state: Notebook::default(), events: 0 };
         let mut next = None;
         loop {
             let page = query.clone().set_exclusive_start_key(next).send().await?;
             for item in page.items.unwrap_or_default() {
-                let json = item.get("events").and_then(|value| value.as_s().ok()).ok_or("an item without events")?;
+                let json = item
+                    .get("events")
+                    .and_then(|value| value.as_s().ok())
+                    .ok_or("an item without events")?;
                 for note in serde_json::from_str::<Vec<Noted>>(json)? {
                     folded.state = folded.state.evolve(&note);
                     folded.events += 1;
@@ -81,7 +93,12 @@ impl FloorRow {
         }
     }
 
-    async fn put(&self, stream: &str, version: u64, notes: &[Noted]) -> Result<(), SdkError<PutItemError>> {
+    async fn put(
+        &self,
+        stream: &str,
+        version: u64,
+        notes: &[Noted],
+    ) -> Result<(), SdkError<PutItemError>> {
         let json = serde_json::to_string(notes).map_err(SdkError::construction_failure)?;
         let put = self.client.put_item().table_name(TABLE);
         let put = put.item("stream_id", AttributeValue::S(stream.to_owned()));

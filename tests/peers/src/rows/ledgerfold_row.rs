@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, Consistency, EventCodec, EventStore, ExecuteError, Fingerprint,
-    HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, Consistency, EventCodec, EventStore,
+    ExecuteError, Fingerprint, HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,11 @@ impl LedgerfoldRow {
 
     /// One handler for all writers, without a cache.
     pub(super) fn cold(client: Client) -> Self {
-        Self::with_handlers(client, 1, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
+        Self::with_handlers(
+            client,
+            1,
+            HandlerOptions { cached_streams: 0, ..HandlerOptions::default() },
+        )
     }
 
     /// One handler per writer.
@@ -65,8 +69,14 @@ impl LedgerfoldRow {
         Self { store, handlers }
     }
 
-    pub(super) async fn attempt(&self, writer: usize, stream: &str, command: &Command) -> Result<Attempt, Failure> {
-        let handler = self.handlers.get(writer % self.handlers.len()).ok_or("a row without a handler")?;
+    pub(super) async fn attempt(
+        &self,
+        writer: usize,
+        stream: &str,
+        command: &Command,
+    ) -> Result<Attempt, Failure> {
+        let handler =
+            self.handlers.get(writer % self.handlers.len()).ok_or("a row without a handler")?;
         let request = CommandRequest {
             stream: stream_id(stream)?,
             metadata: metadata(stream, command)?,
@@ -74,10 +84,14 @@ impl LedgerfoldRow {
             creates: command.creates,
         };
         let notes = command.notes.clone();
-        let decide = move |state: &Notebook| Ok(state.decide(&notes)?.into_iter().map(Event::Noted).collect());
+        let decide = move |state: &Notebook| {
+            Ok(state.decide(&notes)?.into_iter().map(Event::Noted).collect())
+        };
         match handler.handle(request, decide).await {
             Ok(handled) => Ok(Attempt { done: true, conflicts: handled.lost_races }),
-            Err(ExecuteError::Contention { attempts }) => Ok(Attempt { done: false, conflicts: attempts }),
+            Err(ExecuteError::Contention { attempts }) => {
+                Ok(Attempt { done: false, conflicts: attempts })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -85,7 +99,9 @@ impl LedgerfoldRow {
     pub(super) async fn read(&self, stream: &str) -> Result<Read, Failure> {
         let loaded = self.store.load(&stream_id(stream)?, Consistency::Strong).await?;
         let mut state = Notebook::default();
-        for event in loaded.batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events) {
+        for event in
+            loaded.batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events)
+        {
             let Event::Noted(note) = EVENTS.decode(&event.body)?;
             state = state.evolve(&note);
         }
@@ -96,8 +112,12 @@ impl LedgerfoldRow {
         let mut head = Head::empty(&stream_id(stream)?);
         for _ in 0..events {
             let command = Command::new(1);
-            let notes = command.notes.iter().cloned().map(|note| EVENTS.encode(&Event::Noted(note)));
-            let commit = NewCommit { metadata: metadata(stream, &command)?, events: notes.collect::<Result<_, _>>()? };
+            let notes =
+                command.notes.iter().cloned().map(|note| EVENTS.encode(&Event::Noted(note)));
+            let commit = NewCommit {
+                metadata: metadata(stream, &command)?,
+                events: notes.collect::<Result<_, _>>()?,
+            };
             head = self.store.append(&head, vec![commit]).await?.head;
         }
         Ok(())

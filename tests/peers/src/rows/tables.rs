@@ -4,8 +4,8 @@ use crate::Failure;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 
 /// A table with a text as partition key, and optionally a number as sort key.
@@ -40,7 +40,9 @@ pub(super) fn with_index(
         .key_schema(key(sort, KeyType::Range)?)
         .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
         .build()?;
-    Ok(request.attribute_definitions(attribute(sort, ScalarAttributeType::N)?).global_secondary_indexes(index))
+    Ok(request
+        .attribute_definitions(attribute(sort, ScalarAttributeType::N)?)
+        .global_secondary_indexes(index))
 }
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, Failure> {

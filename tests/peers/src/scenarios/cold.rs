@@ -10,7 +10,8 @@ use crate::wire::Task;
 use serde::Serialize;
 use std::time::Instant;
 
-const ROWS: [Row; 6] = [Row::Ledgerfold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
+const ROWS: [Row; 6] =
+    [Row::Ledgerfold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
 /// More events may exceed the 1 MB of one answer. dynamo-es reads only the first answer.
 const SURELY_ONE_PAGE: u64 = 2_000;
 
@@ -45,7 +46,9 @@ pub(crate) async fn run(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Sample>, Fail
     let mut samples = Vec::new();
     for events in &sizes.cold_events {
         let cell = |round, row| sample(round, row, *events, sizes.cold_reads);
-        samples.extend(super::rounds(&format!("cold, {events} events"), sizes.rounds, &rows, cell).await?);
+        samples.extend(
+            super::rounds(&format!("cold, {events} events"), sizes.rounds, &rows, cell).await?,
+        );
     }
     Ok(samples)
 }
@@ -134,7 +137,13 @@ fn by_row(samples: &[Sample]) -> Vec<(u64, Vec<&Sample>)> {
     lengths.dedup();
     let cells = lengths.into_iter().flat_map(|events| ROWS.iter().map(move |row| (events, *row)));
     let cells = cells.map(|(events, row)| {
-        (events, samples.iter().filter(|sample| sample.events == events && sample.row == row).collect::<Vec<_>>())
+        (
+            events,
+            samples
+                .iter()
+                .filter(|sample| sample.events == events && sample.row == row)
+                .collect::<Vec<_>>(),
+        )
     });
     cells.filter(|(_, samples)| !samples.is_empty()).collect()
 }
@@ -146,7 +155,11 @@ pub(crate) fn table(samples: &[Sample]) -> Table {
         let complete = match (first.notes_read == first.stored, first.events_read == first.stored) {
             (true, true) => "yes".to_owned(),
             (true, false) => format!("state only, {} events read", first.events_read),
-            (false, _) => format!("**no: {} of {}, no error**", float_text(first.notes_read), float_text(first.stored)),
+            (false, _) => format!(
+                "**no: {} of {}, no error**",
+                float_text(first.notes_read),
+                float_text(first.stored)
+            ),
         };
         Some(vec![
             float_text(events),
@@ -174,7 +187,8 @@ pub(crate) fn table(samples: &[Sample]) -> Table {
 pub(crate) fn command_table(samples: &[Sample]) -> Table {
     let lines = by_row(samples).into_iter().filter_map(|(events, of_row)| {
         let start = [float_text(events), of_row.first()?.row.name().to_owned()];
-        let commands: Vec<&ColdCommand> = of_row.iter().filter_map(|sample| sample.command.as_ref()).collect();
+        let commands: Vec<&ColdCommand> =
+            of_row.iter().filter_map(|sample| sample.command.as_ref()).collect();
         let figures = match commands.first() {
             Some(first) => [
                 Spread::of(commands.iter().map(|command| command.ms)).to_string(),

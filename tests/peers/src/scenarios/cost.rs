@@ -10,7 +10,8 @@ use crate::wire::{Task, Traffic};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-const ROWS: [Row; 6] = [Row::Ledgerfold, Row::LedgerfoldCold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor];
+const ROWS: [Row; 6] =
+    [Row::Ledgerfold, Row::LedgerfoldCold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor];
 const SHORT_STREAM: u64 = 10;
 /// Commands per short stream: enough that the average includes snapshots.
 const COMMANDS_A_SHORT_STREAM: usize = 10;
@@ -27,8 +28,14 @@ pub(crate) enum Case {
     Retry,
 }
 
-const CASES: [Case; 6] =
-    [Case::NewStream, Case::Creating, Case::ShortStream, Case::ThreeEvents, Case::LongStream, Case::Retry];
+const CASES: [Case; 6] = [
+    Case::NewStream,
+    Case::Creating,
+    Case::ShortStream,
+    Case::ThreeEvents,
+    Case::LongStream,
+    Case::Retry,
+];
 
 /// The average cost of a command, by case and row.
 #[derive(Debug, Serialize)]
@@ -57,8 +64,11 @@ async fn lines(sizes: &Sizes, row: Row) -> Result<Vec<Line>, Failure> {
     let cell = Cell::open(row).await?;
     let measured = cell.process(Task::Count).await?;
     // A warm handler has cached the streams that it filled. A cold one would fill them slowly.
-    let filling =
-        if row == row.filled_by() { None } else { Some(cell.process_as(row.filled_by(), Task::DropTokens, 1).await?) };
+    let filling = if row == row.filled_by() {
+        None
+    } else {
+        Some(cell.process_as(row.filled_by(), Task::DropTokens, 1).await?)
+    };
     let filling = filling.as_ref().unwrap_or(&measured);
     let mut lines = Vec::new();
     for case in CASES {
@@ -70,7 +80,13 @@ async fn lines(sizes: &Sizes, row: Row) -> Result<Vec<Line>, Failure> {
     Ok(lines)
 }
 
-async fn line(case: Case, row: Row, sizes: &Sizes, measured: &Process, filling: &Process) -> Result<Line, Failure> {
+async fn line(
+    case: Case,
+    row: Row,
+    sizes: &Sizes,
+    measured: &Process,
+    filling: &Process,
+) -> Result<Line, Failure> {
     let mut total = Traffic::default();
     let mut shapes: BTreeMap<String, usize> = BTreeMap::new();
     let mut stream = new_stream();
@@ -101,7 +117,13 @@ async fn line(case: Case, row: Row, sizes: &Sizes, measured: &Process, filling: 
 }
 
 impl Line {
-    fn of(case: Case, row: Row, commands: usize, total: &Traffic, shapes: BTreeMap<String, usize>) -> Self {
+    fn of(
+        case: Case,
+        row: Row,
+        commands: usize,
+        total: &Traffic,
+        shapes: BTreeMap<String, usize>,
+    ) -> Self {
         let count = float(commands);
         let commonest = shapes.into_iter().max_by_key(|(_, commands)| *commands);
         let outcome = match (case, row.knows_commands()) {
@@ -167,7 +189,17 @@ impl Case {
 pub(crate) fn table(lines: &[Line]) -> Table {
     let mut table = Table {
         title: "1. Cost of one command, counted at the wire".to_owned(),
-        head: vec!["case", "row", "requests", "operations", "WCU", "RCU", "request bytes", "answer bytes", "outcome"],
+        head: vec![
+            "case",
+            "row",
+            "requests",
+            "operations",
+            "WCU",
+            "RCU",
+            "request bytes",
+            "answer bytes",
+            "outcome",
+        ],
         lines: Vec::new(),
         notes: vec![
             "averages over the commands of a case, with the snapshots that ledgerfold and esa-snap write now and \
@@ -184,8 +216,15 @@ pub(crate) fn table(lines: &[Line]) -> Table {
         let of_case = lines.iter().filter(|line| line.case == case).enumerate();
         table.lines.extend(of_case.map(|(index, line)| {
             let case = if index == 0 { case.name() } else { "" };
-            let figures = [line.write_units, line.read_units, line.request_bytes, line.answer_bytes].map(number);
-            let start = [case.to_owned(), line.row.name().to_owned(), number(line.requests), line.operations.clone()];
+            let figures =
+                [line.write_units, line.read_units, line.request_bytes, line.answer_bytes]
+                    .map(number);
+            let start = [
+                case.to_owned(),
+                line.row.name().to_owned(),
+                number(line.requests),
+                line.operations.clone(),
+            ];
             start.into_iter().chain(figures).chain([line.outcome.to_owned()]).collect()
         }));
     }

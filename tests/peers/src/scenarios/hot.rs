@@ -14,8 +14,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-const ROWS: [Row; 7] =
-    [Row::Ledgerfold, Row::LedgerfoldRacing, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
+const ROWS: [Row; 7] = [
+    Row::Ledgerfold,
+    Row::LedgerfoldRacing,
+    Row::DynamoEs,
+    Row::Esa,
+    Row::EsaSnap,
+    Row::Floor,
+    Row::FloorAgain,
+];
 
 const NOTES: [&str; 6] = [
     "per command; requests and units from one run more through the meter; every run ended with exactly the commands \
@@ -65,7 +72,10 @@ pub(crate) async fn run(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Sample>, Fail
     let mut samples = Vec::new();
     for writers in &sizes.writers {
         let cell = |round, row| sample(round, row, *writers, sizes.hot_commands);
-        samples.extend(super::rounds(&format!("hot stream, {writers} writers"), sizes.rounds, &rows, cell).await?);
+        samples.extend(
+            super::rounds(&format!("hot stream, {writers} writers"), sizes.rounds, &rows, cell)
+                .await?,
+        );
     }
     Ok(samples)
 }
@@ -76,12 +86,20 @@ pub(crate) async fn count(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Counted>, F
     let mut lines = Vec::new();
     for writers in &sizes.writers {
         let cell = |_, row| counted(row, *writers, sizes.hot_commands);
-        lines.extend(super::rounds(&format!("hot stream counted, {writers} writers"), 1, &rows, cell).await?);
+        lines.extend(
+            super::rounds(&format!("hot stream counted, {writers} writers"), 1, &rows, cell)
+                .await?,
+        );
     }
     Ok(lines)
 }
 
-async fn sample(round: usize, row: Row, writers: usize, commands: usize) -> Result<Vec<Sample>, Failure> {
+async fn sample(
+    round: usize,
+    row: Row,
+    writers: usize,
+    commands: usize,
+) -> Result<Vec<Sample>, Failure> {
     let cell = Cell::open(row).await?;
     let process = cell.process_as(row, Task::DropTokens, writers).await?;
     // Opens the connections before the measurement.
@@ -125,14 +143,22 @@ async fn counted(row: Row, writers: usize, commands: usize) -> Result<Vec<Counte
 }
 
 /// The writers share the commands.
-async fn write(process: &Process, writers: usize, commands: usize, stream: &str) -> Result<Written, Failure> {
+async fn write(
+    process: &Process,
+    writers: usize,
+    commands: usize,
+    stream: &str,
+) -> Result<Written, Failure> {
     let left = Arc::new(AtomicUsize::new(commands));
     let mut running = JoinSet::new();
     for writer in 0..writers {
         let (store, left, stream) = (process.store.clone(), left.clone(), stream.to_owned());
         running.spawn(async move {
             let mut written = Written { took: Vec::new(), conflicts: 0 };
-            while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            while left
+                .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+            {
                 let command = Command::new(1);
                 let start = Instant::now();
                 written.conflicts += finish(&store, writer, &stream, &command).await?;
@@ -155,7 +181,8 @@ pub(crate) fn tables(samples: &[Sample], counted: &[Counted]) -> Vec<Table> {
     let mut writers: Vec<usize> = samples.iter().map(|sample| sample.writers).collect();
     writers.sort_unstable();
     writers.dedup();
-    let mut tables: Vec<Table> = writers.into_iter().map(|writers| table(writers, samples, counted)).collect();
+    let mut tables: Vec<Table> =
+        writers.into_iter().map(|writers| table(writers, samples, counted)).collect();
     if let Some(last) = tables.last_mut() {
         last.notes = NOTES.to_vec();
     }
@@ -164,9 +191,13 @@ pub(crate) fn tables(samples: &[Sample], counted: &[Counted]) -> Vec<Table> {
 
 fn table(writers: usize, samples: &[Sample], counted: &[Counted]) -> Table {
     let lines = ROWS.iter().filter_map(|row| {
-        let of_row: Vec<&Sample> =
-            samples.iter().filter(|sample| sample.row == *row && sample.writers == writers).collect();
-        let spread = |figure: fn(&Sample) -> f64| Spread::of(of_row.iter().map(|sample| figure(sample))).to_string();
+        let of_row: Vec<&Sample> = samples
+            .iter()
+            .filter(|sample| sample.row == *row && sample.writers == writers)
+            .collect();
+        let spread = |figure: fn(&Sample) -> f64| {
+            Spread::of(of_row.iter().map(|sample| figure(sample))).to_string()
+        };
         let cost = counted.iter().find(|line| line.row == *row && line.writers == writers)?;
         let figures = [
             spread(|sample| sample.per_s),

@@ -14,8 +14,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-const ROWS: [Row; 7] =
-    [Row::Ledgerfold, Row::LedgerfoldCold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
+const ROWS: [Row; 7] = [
+    Row::Ledgerfold,
+    Row::LedgerfoldCold,
+    Row::DynamoEs,
+    Row::Esa,
+    Row::EsaSnap,
+    Row::Floor,
+    Row::FloorAgain,
+];
 const COMMANDS_A_STREAM: u64 = 10;
 
 const NOTES: [&str; 4] = [
@@ -49,7 +56,9 @@ pub(crate) async fn run(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Sample>, Fail
     let mut samples = Vec::new();
     for (clients, commands) in &sizes.clients {
         let cell = |round, row| sample(round, row, *clients, *commands, sizes.warm_up);
-        samples.extend(super::rounds(&format!("speed, {clients} clients"), sizes.rounds, &rows, cell).await?);
+        samples.extend(
+            super::rounds(&format!("speed, {clients} clients"), sizes.rounds, &rows, cell).await?,
+        );
     }
     Ok(samples)
 }
@@ -65,7 +74,8 @@ async fn sample(
     let process = cell.process(Task::DropTokens).await?;
     give(&process, clients, &streams(warm_up)).await?;
     let streams = streams(commands);
-    let (engine_before, cpu_before, start) = (cell.engine_cpu_s()?, process_cpu_s(), Instant::now());
+    let (engine_before, cpu_before, start) =
+        (cell.engine_cpu_s()?, process_cpu_s(), Instant::now());
     let mut took = give(&process, clients, &streams).await?;
     let (elapsed, cpu_s) = (start.elapsed(), process_cpu_s() - cpu_before);
     let engine_s = cell.engine_cpu_s()? - engine_before;
@@ -79,7 +89,17 @@ async fn sample(
     let per_command_us = |seconds: f64| seconds * 1e6 / count;
     let (client_cpu_us, engine_cpu_us) = (per_command_us(cpu_s), per_command_us(engine_s));
     let per_s = count / elapsed.as_secs_f64();
-    Ok(vec![Sample { round, row, clients, commands: took.len(), per_s, p50_ms, p99_ms, client_cpu_us, engine_cpu_us }])
+    Ok(vec![Sample {
+        round,
+        row,
+        clients,
+        commands: took.len(),
+        per_s,
+        p50_ms,
+        p99_ms,
+        client_cpu_us,
+        engine_cpu_us,
+    }])
 }
 
 fn streams(commands: usize) -> Arc<[String]> {
@@ -88,7 +108,11 @@ fn streams(commands: usize) -> Arc<[String]> {
 }
 
 /// Each client takes the next stream and sends its commands in order, then takes another stream.
-async fn give(process: &Process, clients: usize, streams: &Arc<[String]>) -> Result<Vec<Duration>, Failure> {
+async fn give(
+    process: &Process,
+    clients: usize,
+    streams: &Arc<[String]>,
+) -> Result<Vec<Duration>, Failure> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut running = JoinSet::new();
     for client in 0..clients {
@@ -116,7 +140,8 @@ async fn give(process: &Process, clients: usize, streams: &Arc<[String]>) -> Res
 /// CPU seconds of this process so far, user and system.
 pub(super) fn process_cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_secs_f64()
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+        .as_secs_f64()
 }
 
 /// One table per number of clients.
@@ -124,7 +149,8 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<Table> {
     let mut clients: Vec<usize> = samples.iter().map(|sample| sample.clients).collect();
     clients.sort_unstable();
     clients.dedup();
-    let mut tables: Vec<Table> = clients.into_iter().map(|clients| table(clients, samples)).collect();
+    let mut tables: Vec<Table> =
+        clients.into_iter().map(|clients| table(clients, samples)).collect();
     if let Some(last) = tables.last_mut() {
         last.notes = NOTES.to_vec();
     }
@@ -134,9 +160,13 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<Table> {
 fn table(clients: usize, samples: &[Sample]) -> Table {
     let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
     let lines = ROWS.iter().filter_map(|row| {
-        let of_row: Vec<&Sample> =
-            samples.iter().filter(|sample| sample.row == *row && sample.clients == clients).collect();
-        let spread = |figure: fn(&Sample) -> f64| Spread::of(of_row.iter().map(|sample| figure(sample))).to_string();
+        let of_row: Vec<&Sample> = samples
+            .iter()
+            .filter(|sample| sample.row == *row && sample.clients == clients)
+            .collect();
+        let spread = |figure: fn(&Sample) -> f64| {
+            Spread::of(of_row.iter().map(|sample| figure(sample))).to_string()
+        };
         let figures = [
             spread(|sample| sample.per_s),
             spread(|sample| sample.p50_ms),

@@ -42,18 +42,36 @@ impl Caller<'_> {
     }
 
     /// Sends a command to a function with that time limit.
-    pub(super) async fn post_for(&self, path: &str, key: &str, body: &Value, time: Duration) -> GatewayResponse {
+    pub(super) async fn post_for(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+        time: Duration,
+    ) -> GatewayResponse {
         let headers = json!({"content-type": "application/json", "idempotency-key": key});
-        let event = event("POST", path, headers, Body::Text(body.to_string()), Some(self.authorizer()));
+        let event =
+            event("POST", path, headers, Body::Text(body.to_string()), Some(self.authorizer()));
         answer(self.function.invoke_for(&event, time).await.unwrap())
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> GatewayResponse {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Value,
+        body: Body,
+    ) -> GatewayResponse {
         send(self.function, method, path, headers, body, Some(self.authorizer())).await
     }
 
     /// Reads by a route of the gateway, which gives path and parameters decoded.
-    pub(super) async fn get_by(&self, route_key: &str, path: &str, parameters: Value) -> GatewayResponse {
+    pub(super) async fn get_by(
+        &self,
+        route_key: &str,
+        path: &str,
+        parameters: Value,
+    ) -> GatewayResponse {
         let mut event = event("GET", path, json!({}), Body::None, Some(self.authorizer()));
         event["rawPath"] = json!(path);
         event["rawQueryString"] = json!("");
@@ -78,10 +96,18 @@ pub(super) async fn send(
     body: Body,
     authorizer: Option<Value>,
 ) -> GatewayResponse {
-    answer(function.invoke(&event(method, path_and_query, headers, body, authorizer)).await.unwrap())
+    answer(
+        function.invoke(&event(method, path_and_query, headers, body, authorizer)).await.unwrap(),
+    )
 }
 
-fn event(method: &str, path_and_query: &str, headers: Value, body: Body, authorizer: Option<Value>) -> Value {
+fn event(
+    method: &str,
+    path_and_query: &str,
+    headers: Value,
+    body: Body,
+    authorizer: Option<Value>,
+) -> Value {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let mut event = json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,

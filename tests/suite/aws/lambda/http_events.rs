@@ -15,7 +15,8 @@ fn order() -> serde_json::Value {
 #[tokio::test]
 async fn a_command_is_answered_once_and_has_the_tokens_subject() {
     let system = TestStack::start().await;
-    let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
+    let (commands, queries) =
+        (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
     let first = anna.post("/orders", "an-order", &order()).await;
     assert_eq!(first.status, 201, "{first:?}");
@@ -25,7 +26,10 @@ async fn a_command_is_answered_once_and_has_the_tokens_subject() {
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     let stream = first.json()["stream"].as_str().unwrap().to_owned();
     let history = auditor.get(&format!("/audit/streams/{stream}?limit=5")).await.json();
-    assert_eq!((&history["events"][0]["actor"], &history["head"]["version"]), (&json!("anna"), &json!(1)));
+    assert_eq!(
+        (&history["events"][0]["actor"], &history["head"]["version"]),
+        (&json!("anna"), &json!(1))
+    );
     let other = Caller { subject: "bert", ..anna }.post("/orders", "an-order", &order()).await;
     assert_ne!(other.json()["stream"], json!(stream), "bert's key is not anna's");
 }
@@ -33,9 +37,12 @@ async fn a_command_is_answered_once_and_has_the_tokens_subject() {
 #[tokio::test]
 async fn a_request_needs_a_token_with_its_scope() {
     let system = TestStack::start().await;
-    let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
+    let (commands, queries) =
+        (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let headers = json!({"content-type": "application/json", "x-actor": "anna"});
-    let unknown = send(&commands, "POST", "/orders", headers.clone(), Body::Text(order().to_string()), None).await;
+    let unknown =
+        send(&commands, "POST", "/orders", headers.clone(), Body::Text(order().to_string()), None)
+            .await;
     assert_eq!(unknown.status, 401, "{unknown:?}");
     for (function, path, scope) in [
         (&commands, "/orders", "ledgerfold/read"),
@@ -44,7 +51,11 @@ async fn a_request_needs_a_token_with_its_scope() {
         (&queries, "/projections", "ledgerfold/audit"),
     ] {
         let caller = Caller { function, subject: "anna", scope };
-        let answer = if path == "/orders" { caller.post(path, "k", &order()).await } else { caller.get(path).await };
+        let answer = if path == "/orders" {
+            caller.post(path, "k", &order()).await
+        } else {
+            caller.get(path).await
+        };
         assert_eq!(answer.status, 403, "{path} with {scope}: {answer:?}");
     }
     let healthy = send(&queries, "GET", "/healthz", json!({}), Body::None, None).await;
@@ -98,7 +109,9 @@ async fn a_body_in_base64_is_the_same_body() {
     let commands = function(&system, COMMAND_API, &[]).await;
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
     let plain = anna.post("/orders", "an-order", &order()).await;
-    for (body, status) in [(BASE64_STANDARD.encode(order().to_string()), 201), ("no Base64!".to_owned(), 400)] {
+    for (body, status) in
+        [(BASE64_STANDARD.encode(order().to_string()), 201), ("no Base64!".to_owned(), 400)]
+    {
         let headers = json!({"content-type": "application/json", "idempotency-key": "an-order"});
         let answer = anna.send("POST", "/orders", headers, Body::Base64(body)).await;
         assert_eq!(answer.status, status, "{answer:?}");
@@ -116,7 +129,10 @@ async fn progress_is_returned_once_per_answer() {
     assert_eq!(begun.status, 202, "{begun:?}");
     // The job has no worker, so it never ends.
     let progress = operator.get("/projections/stock/progress").await;
-    assert_eq!((progress.status, &progress.headers["content-type"]), (200, &json!("text/event-stream")));
+    assert_eq!(
+        (progress.status, &progress.headers["content-type"]),
+        (200, &json!("text/event-stream"))
+    );
     assert!(progress.body.starts_with("event: progress\ndata: {"), "{progress:?}");
     assert_eq!(progress.body.matches("event:").count(), 1, "{progress:?}");
 }

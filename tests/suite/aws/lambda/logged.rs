@@ -1,5 +1,5 @@
-//! The log lines of functions per call and per command, commit and message: `ledgerfold-bench cost` uses
-//! their sizes.
+//! The log lines of functions per call and per command, commit and message: `ledgerfold-bench cost`
+//! uses their sizes.
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
@@ -41,10 +41,11 @@ impl Logged {
         function.child.start_kill().unwrap();
         let (mut logged, (_, written)) = (Self::default(), function.ended().await);
         for line in written.lines() {
-            let (lines, bytes) = match serde_json::from_str::<Value>(line).unwrap()["_aws"].is_null() {
-                true => (&mut logged.work_lines, &mut logged.work_bytes),
-                false => (&mut logged.metric_lines, &mut logged.metric_bytes),
-            };
+            let (lines, bytes) =
+                match serde_json::from_str::<Value>(line).unwrap()["_aws"].is_null() {
+                    true => (&mut logged.work_lines, &mut logged.work_bytes),
+                    false => (&mut logged.metric_lines, &mut logged.metric_bytes),
+                };
             *lines += 1;
             *bytes += line.len();
         }
@@ -54,7 +55,8 @@ impl Logged {
     /// The log bytes of that many calls with that many commands, commits or messages.
     fn bytes(&self, calls: f64, lines: f64) -> f64 {
         let mean = |bytes: usize, lines: usize| f64::from(u32::try_from(bytes / lines).unwrap());
-        let of_lambda = OF_LAMBDA.iter().map(|line| f64::from(u32::try_from(line.len()).unwrap())).sum::<f64>();
+        let of_lambda =
+            OF_LAMBDA.iter().map(|line| f64::from(u32::try_from(line.len()).unwrap())).sum::<f64>();
         calls * (mean(self.metric_bytes, self.metric_lines) + of_lambda)
             + lines * mean(self.work_bytes, self.work_lines)
     }
@@ -62,10 +64,12 @@ impl Logged {
 
 /// The changes of the event table, as Lambda's mapping would give them to fan-out.
 async fn changes(system: &TestStack) -> Value {
-    let table = system.clients().dynamodb.describe_table().table_name(system.names.events()).send().await;
+    let table =
+        system.clients().dynamodb.describe_table().table_name(system.names.events()).send().await;
     let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
     let (seen, mut batches) = mpsc::unbounded_channel();
-    let (mapping, stop) = (StreamMapping::new(arn, system.folder().join("checkpoint")), CancellationToken::new());
+    let (mapping, stop) =
+        (StreamMapping::new(arn, system.folder().join("checkpoint")), CancellationToken::new());
     let note = move |event: Event| {
         let noted = seen.send(serde_json::to_value(event).unwrap());
         async move { noted.map(|()| DynamoDbEventResponse::default()) }
@@ -85,8 +89,10 @@ async fn batch(system: &TestStack, queue: &str) -> Value {
     let messages = system.take_all(&format!("ledgerfold-{queue}.fifo")).await;
     let record = |message: aws_sdk_sqs::types::Message| {
         let attributes = message.attributes.unwrap();
-        let attributes: serde_json::Map<String, Value> =
-            attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), json!(value))).collect();
+        let attributes: serde_json::Map<String, Value> = attributes
+            .into_iter()
+            .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
+            .collect();
         json!({"messageId": message.message_id, "body": message.body, "attributes": attributes, "messageAttributes": {}})
     };
     let records: Vec<Value> = messages.into_iter().map(record).collect();
@@ -107,10 +113,16 @@ async fn logged(system: &TestStack) -> BTreeMap<&'static str, Logged> {
     }
     let fan_out = function(system, FAN_OUT, &[]).await;
     fan_out.invoke(&changes(system).await).await.unwrap();
-    let mut logged = BTreeMap::from([(COMMAND_API, Logged::of(commands).await), (FAN_OUT, Logged::of(fan_out).await)]);
-    for (queue, component) in
-        [("orders", PROJECTOR), ("bestsellers", PROJECTOR), ("audit", PROJECTOR), ("fulfilment", PROCESS_MANAGER)]
-    {
+    let mut logged = BTreeMap::from([
+        (COMMAND_API, Logged::of(commands).await),
+        (FAN_OUT, Logged::of(fan_out).await),
+    ]);
+    for (queue, component) in [
+        ("orders", PROJECTOR),
+        ("bestsellers", PROJECTOR),
+        ("audit", PROJECTOR),
+        ("fulfilment", PROCESS_MANAGER),
+    ] {
         let consumer = function(system, component, &[("LEDGERFOLD_PROJECTION", queue)]).await;
         let answer = consumer.invoke(&batch(system, queue).await).await.unwrap();
         assert_eq!(answer["batchItemFailures"], json!([]), "{queue}");
@@ -129,13 +141,18 @@ async fn a_call_and_a_message_log_what_cost_counts() {
     }
     // One command a second: no batches. Messages of stock are like those of orders.
     let of = |name: &str, messages: f64| logged[name].bytes(messages, messages);
-    let consumers = of("orders", 3.0) + of("bestsellers", 2.0) + of("audit", 3.0) + of("fulfilment", 3.0);
+    let consumers =
+        of("orders", 3.0) + of("bestsellers", 2.0) + of("audit", 3.0) + of("fulfilment", 3.0);
     let measured = of(COMMAND_API, 1.0) + of(FAN_OUT, 3.0) + consumers;
-    let said = ledgerfold_bench(["cost", "--rate", "1", "--reads", "0", "--json"]).output().await.unwrap();
+    let said =
+        ledgerfold_bench(["cost", "--rate", "1", "--reads", "0", "--json"]).output().await.unwrap();
     let said: Value = serde_json::from_slice(&said.stdout).unwrap();
     let items = said["estimates"][0]["items"].as_array().unwrap();
     let logs = items.iter().find(|item| item["item"] == "CloudWatch, logs taken in").unwrap();
     let counted = logs["quantity"].as_f64().unwrap() * 1_073_741_824.0 / 2_628_000.0;
     let ratio = measured / counted;
-    assert!((0.9..1.1).contains(&ratio), "a command logs {measured} bytes, and cost counts {counted}");
+    assert!(
+        (0.9..1.1).contains(&ratio),
+        "a command logs {measured} bytes, and cost counts {counted}"
+    );
 }

@@ -1,4 +1,5 @@
-//! The functions as programs: Lambda's Runtime API asks them, and the embedded engines are their AWS.
+//! The functions as programs: Lambda's Runtime API asks them, and the embedded engines are their
+//! AWS.
 #![cfg(test)]
 
 mod connections;
@@ -44,15 +45,24 @@ fn answers_http(component: &str) -> bool {
 }
 
 /// Starts a function in that system, and waits until it asks for work.
-pub(crate) async fn function(system: &TestStack, component: &str, more: &[(&str, &str)]) -> Function {
+pub(crate) async fn function(
+    system: &TestStack,
+    component: &str,
+    more: &[(&str, &str)],
+) -> Function {
     let mut function = Function::start(PROGRAM, &environment(system, component, more)).await;
     function.ready().await;
     function
 }
 
-fn environment(system: &TestStack, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+fn environment(
+    system: &TestStack,
+    component: &str,
+    more: &[(&str, &str)],
+) -> Vec<(String, String)> {
     let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold"), ("LEDGERFOLD_COMPONENT", component)];
-    let own = of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let own =
+        of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut environment: Vec<_> = system.exports().into_iter().chain(own).collect();
     if let Some(recorder) = &system.recorder {
         recorder.stand_between(&mut environment);

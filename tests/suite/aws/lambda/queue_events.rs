@@ -10,9 +10,13 @@ async fn an_event_of_no_trigger_is_an_error_of_that_call_only() {
     let system = TestStack::start().await;
     for (program, own) in ALL {
         let function = function(&system, program, own).await;
-        for event in
-            [json!({}), json!([]), json!({"Records": 7}), json!({"Records": [{"dynamodb": 1, "body": 2}]}), Value::Null]
-        {
+        for event in [
+            json!({}),
+            json!([]),
+            json!({"Records": 7}),
+            json!({"Records": [{"dynamodb": 1, "body": 2}]}),
+            Value::Null,
+        ] {
             let error = function.invoke(&event).await.unwrap_err();
             let told = error["errorMessage"].as_str().unwrap();
             assert!(told.starts_with("the event is none of "), "{program}: {event}: {told}");
@@ -28,13 +32,16 @@ async fn an_event_of_no_trigger_is_an_error_of_that_call_only() {
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_named_and_no_other() {
     let system = TestStack::start().await;
-    for (program, own) in ALL.into_iter().filter(|(program, _)| !answers_http(program) && *program != FAN_OUT) {
+    for (program, own) in
+        ALL.into_iter().filter(|(program, _)| !answers_http(program) && *program != FAN_OUT)
+    {
         let function = function(&system, program, own).await;
         let message = |id: &str, group: &str, body: &str| {
             json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": "1"},
                 "eventSource": "aws:sqs", "awsRegion": "us-east-1"})
         };
-        let event = json!({"Records": [message("bad", "a", "no JSON"), message("worse", "b", "{}")]});
+        let event =
+            json!({"Records": [message("bad", "a", "no JSON"), message("worse", "b", "{}")]});
         let answer = function.invoke(&event).await.unwrap();
         let mut named: Vec<_> = answer["batchItemFailures"]
             .as_array()

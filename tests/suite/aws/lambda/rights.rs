@@ -36,9 +36,14 @@ fn hash_key(logical: &str) -> &'static str {
 pub(crate) fn needs(template: &Template, asked: &Asked) -> Vec<Need> {
     let table = |name: &Value| {
         let name = name.as_str().unwrap().strip_prefix("ledgerfold").unwrap();
-        template.named("AWS::DynamoDB::Table", "TableName", &json!({"Fn::Sub": format!("ledgerfold-${{Stage}}{name}")}))
+        template.named(
+            "AWS::DynamoDB::Table",
+            "TableName",
+            &json!({"Fn::Sub": format!("ledgerfold-${{Stage}}{name}")}),
+        )
     };
-    let key = |logical: &str, item: &Value| item[hash_key(logical)]["S"].as_str().unwrap().to_owned();
+    let key =
+        |logical: &str, item: &Value| item[hash_key(logical)]["S"].as_str().unwrap().to_owned();
     let of_table = |action: &str, name: &Value, items: Vec<&Value>| {
         let logical = table(name);
         let keys = items.into_iter().map(|item| key(logical, item)).collect();
@@ -50,26 +55,36 @@ pub(crate) fn needs(template: &Template, asked: &Asked) -> Vec<Need> {
         "GetItem" => vec![of_table("GetItem", &body["TableName"], vec![&body["Key"]])],
         "DeleteItem" => vec![of_table("DeleteItem", &body["TableName"], vec![&body["Key"]])],
         "TransactWriteItems" => {
-            let put = |item: &Value| of_table("PutItem", &item["Put"]["TableName"], vec![&item["Put"]["Item"]]);
+            let put = |item: &Value| {
+                of_table("PutItem", &item["Put"]["TableName"], vec![&item["Put"]["Item"]])
+            };
             body["TransactItems"].as_array().unwrap().iter().map(put).collect()
         }
         "BatchGetItem" => {
             let tables = body["RequestItems"].as_object().unwrap().iter();
             let get = |(name, of): (&String, &Value)| {
-                of_table("BatchGetItem", &json!(name), of["Keys"].as_array().unwrap().iter().collect())
+                of_table(
+                    "BatchGetItem",
+                    &json!(name),
+                    of["Keys"].as_array().unwrap().iter().collect(),
+                )
             };
             tables.map(get).collect()
         }
         "BatchWriteItem" => {
             let tables = body["RequestItems"].as_object().unwrap().iter();
-            let item = |write: &'static str, inner: &'static str| move |request: &Value| request[write][inner].clone();
+            let item = |write: &'static str, inner: &'static str| {
+                move |request: &Value| request[write][inner].clone()
+            };
             let (put, delete) = (item("PutRequest", "Item"), item("DeleteRequest", "Key"));
             let write = |(name, of): (&String, &Value)| {
                 let items: Vec<Value> = of
                     .as_array()
                     .unwrap()
                     .iter()
-                    .map(|request| if request["PutRequest"].is_null() { delete(request) } else { put(request) })
+                    .map(|request| {
+                        if request["PutRequest"].is_null() { delete(request) } else { put(request) }
+                    })
                     .collect();
                 of_table("BatchWriteItem", &json!(name), items.iter().collect())
             };
@@ -105,14 +120,16 @@ pub(crate) fn allows(grant: &Grant<'_>, need: &Need) -> bool {
     let fits = grant.action == need.action && grant.resource == need.resource;
     let patterns = grant.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].as_array();
     fits && patterns.is_none_or(|patterns| {
-        let any = |key: &String| patterns.iter().any(|pattern| is_like(key, pattern.as_str().unwrap()));
+        let any =
+            |key: &String| patterns.iter().any(|pattern| is_like(key, pattern.as_str().unwrap()));
         !need.keys.is_empty() && need.keys.iter().all(any)
     })
 }
 
 /// Every operation of callers, operators and queues, once.
 async fn work(system: &TestStack) {
-    let (commands, queries) = (function(system, COMMAND_API, &[]).await, function(system, QUERY_API, &[]).await);
+    let (commands, queries) =
+        (function(system, COMMAND_API, &[]).await, function(system, QUERY_API, &[]).await);
     let mut mappings = Mappings::start(system).await;
     mappings.map_queue(system, "commands", COMMAND_WORKER, &[]).await;
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
@@ -120,7 +137,10 @@ async fn work(system: &TestStack) {
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     let operator = Caller { function: &queries, subject: "olga", scope: "ledgerfold/operate" };
     let stock = format!("/stock/{BOOK}");
-    assert_eq!(anna.post(&format!("{stock}/receive"), "delivery", &json!({"quantity": 5})).await.status, 200);
+    assert_eq!(
+        anna.post(&format!("{stock}/receive"), "delivery", &json!({"quantity": 5})).await.status,
+        200
+    );
     let lines = json!([{"isbn": BOOK, "quantity": 2, "unit_price_minor": 995}]);
     let order = json!({"customer_id": "c-1", "currency": "EUR", "lines": lines});
     let placed = anna.post("/orders", "an-order", &order).await;
@@ -130,7 +150,10 @@ async fn work(system: &TestStack) {
     assert_eq!(anna.send("POST", &format!("{stock}/receive"), headers, body).await.status, 202);
     until(&reader, &location, |order| order["status"] == "confirmed").await;
     until(&reader, &stock, |stock| stock["available"] == 4).await;
-    until(&auditor, "/audit/events?type=OrderConfirmed", |found| found["events"][0]["actor"] == "fulfilment").await;
+    until(&auditor, "/audit/events?type=OrderConfirmed", |found| {
+        found["events"][0]["actor"] == "fulfilment"
+    })
+    .await;
     let commands_of = |name: &str| format!("/commands/{name}");
     assert!(anna.get(&commands_of("later")).await.status < 500);
     let stream = format!("/audit/streams/stock-{BOOK}");
@@ -174,7 +197,8 @@ async fn park_and_resume(system: &TestStack, operator: &Caller<'_>) {
     append_each(&system.store, stream, &[("OrderEaten", 1, "{}")]).await;
     for name in ["orders", "fulfilment"] {
         let path = format!("/projections/{name}/parked");
-        let parked = |view: &Value| view["streams"].as_array().is_some_and(|streams| !streams.is_empty());
+        let parked =
+            |view: &Value| view["streams"].as_array().is_some_and(|streams| !streams.is_empty());
         until(operator, &path, parked).await;
         let resumed = operator.post(&format!("/projections/{name}/resume"), "k", &json!({})).await;
         assert!(resumed.status < 300, "{resumed:?}");
@@ -194,12 +218,16 @@ async fn a_function_asks_for_nothing_that_its_role_does_not_allow() {
         let function = template.function(&asked.component, asked.projection.as_deref());
         for need in needs(&template, &asked) {
             if !grants[function].iter().any(|grant| allows(grant, &need)) {
-                refused.insert(format!("{function}: {} on {} {:?}", need.action, need.resource, need.keys));
+                refused.insert(format!(
+                    "{function}: {} on {} {:?}",
+                    need.action, need.resource, need.keys
+                ));
             }
         }
     }
     assert!(refused.is_empty(), "{refused:#?}");
-    let components: BTreeSet<String> = recorder.asked().into_iter().map(|asked| asked.component).collect();
+    let components: BTreeSet<String> =
+        recorder.asked().into_iter().map(|asked| asked.component).collect();
     assert_eq!(components.len(), 7, "each function has asked for something: {components:?}");
 }
 

@@ -56,7 +56,8 @@ impl Function {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ((events, receiver), (asked, asks)) = (mpsc::unbounded_channel(), watch::channel(0));
-        let api = Api { events: tokio::sync::Mutex::new(receiver), under_way: Mutex::default(), asked };
+        let api =
+            Api { events: tokio::sync::Mutex::new(receiver), under_way: Mutex::default(), asked };
         let server = tokio::spawn(async move { axum::serve(listener, router(api)).await.unwrap() });
         let child = command(program)
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -93,7 +94,10 @@ impl Function {
 
     /// Waits until the program has ended. Returns its status and its output.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         let [output, errors] = &mut self.written;
         (status, output.await.unwrap() + &errors.await.unwrap())
     }
@@ -145,13 +149,21 @@ fn router(api: Api) -> Router {
 async fn next(State(api): State<Arc<Api>>) -> (HeaderMap, String) {
     api.asked.send_modify(|asked| *asked += 1);
     let event = api.events.lock().await.recv().await;
-    let Some(Event { id, payload, deadline_ms, answer }) = event else { std::future::pending().await };
+    let Some(Event { id, payload, deadline_ms, answer }) = event else {
+        std::future::pending().await
+    };
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("lambda-runtime-aws-request-id", id.as_str()),
         ("lambda-runtime-deadline-ms", deadline_ms.as_str()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:a-function"),
-        ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:a-function",
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0",
+        ),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
@@ -168,7 +180,8 @@ async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes)
 }
 
 fn end(api: &Api, id: &str, outcome: Outcome) -> StatusCode {
-    let answer = api.under_way.lock().unwrap().remove(id).expect("it answers what it was not asked");
+    let answer =
+        api.under_way.lock().unwrap().remove(id).expect("it answers what it was not asked");
     // The client may be gone.
     let _ = answer.send(outcome);
     StatusCode::ACCEPTED

@@ -16,12 +16,16 @@ async fn every_function_starts_and_asks_for_work() {
 async fn all_missing_settings_are_reported_at_once() {
     for (component, own) in ALL {
         let mut started = command(PROGRAM);
-        started.env_clear().envs([("LEDGERFOLD_COMPONENT", component), ("AWS_LAMBDA_RUNTIME_API", "")]);
+        started
+            .env_clear()
+            .envs([("LEDGERFOLD_COMPONENT", component), ("AWS_LAMBDA_RUNTIME_API", "")]);
         let output = started.output().await.unwrap();
-        let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+        let told =
+            String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{component}: {told}");
-        for name in
-            ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"].iter().chain(own.iter().map(|(name, _)| name))
+        for name in ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"]
+            .iter()
+            .chain(own.iter().map(|(name, _)| name))
         {
             assert!(told.contains(&format!("{name} is missing")), "{component}: {told}");
         }
@@ -39,7 +43,8 @@ async fn a_function_does_not_start_without_its_tables_and_queues() {
     ] {
         let mut own: Vec<_> = own.into_iter().collect();
         own.push(("LEDGERFOLD_PREFIX", "elsewhere"));
-        let (status, told) = Function::start(PROGRAM, &environment(&system, component, &own)).await.ended().await;
+        let (status, told) =
+            Function::start(PROGRAM, &environment(&system, component, &own)).await.ended().await;
         assert_eq!(status.code(), Some(1), "{component}: {told}");
         assert!(told.contains(missing), "{component}: {told}");
     }

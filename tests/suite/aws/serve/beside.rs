@@ -14,12 +14,17 @@ async fn the_container_continues_where_functions_stopped() {
     // Functions receive stock and orders, and their mappings stop half way.
     let commands = lambda::function(&deployment.stack, lambda::COMMAND_API, &[]).await;
     let mappings = lambda::Mappings::start(&deployment.stack).await;
-    let by_function = lambda::Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
-    let received = by_function.post(&format!("/stock/{}/receive", isbn(BOOK)), "in", &json!({"quantity": 50})).await;
+    let by_function =
+        lambda::Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
+    let received = by_function
+        .post(&format!("/stock/{}/receive", isbn(BOOK)), "in", &json!({"quantity": 50}))
+        .await;
     assert_eq!(received.status, 200, "{received:?}");
     let mut orders = Vec::new();
     for number in 0..5 {
-        let placed = by_function.post("/orders", &format!("first-{number}"), &super::shop::order_of(BOOK)).await;
+        let placed = by_function
+            .post("/orders", &format!("first-{number}"), &super::shop::order_of(BOOK))
+            .await;
         orders.push(placed.headers["location"].as_str().unwrap().to_owned());
     }
     mappings.stop().await;
@@ -33,9 +38,12 @@ async fn the_container_continues_where_functions_stopped() {
     anna.all_confirmed(&orders).await;
     deployment.idle().await;
     let queries = lambda::function(&deployment.stack, lambda::QUERY_API, &[]).await;
-    let by_function = lambda::Caller { function: &queries, subject: "anna", scope: "ledgerfold/read" };
+    let by_function =
+        lambda::Caller { function: &queries, subject: "anna", scope: "ledgerfold/read" };
     let stock = format!("/stock/{}", isbn(BOOK));
-    for path in [orders[0].as_str(), orders[9].as_str(), "/customers/c-1/orders", "/bestsellers", &stock] {
+    for path in
+        [orders[0].as_str(), orders[9].as_str(), "/customers/c-1/orders", "/bestsellers", &stock]
+    {
         assert_eq!(by_function.get(path).await.json(), anna.read(path).await, "{path}");
     }
     assert_eq!(anna.read(&stock).await["available"], 40);
@@ -51,7 +59,10 @@ async fn two_processes_share_the_queues() {
     let services = [deployment.serve(&[]).await, deployment.serve(&[]).await];
     let callers = services.each_ref().map(|service| deployment.caller(service));
     callers[0].receive(&isbn(BOOK), 100).await;
-    let (one, two) = futures::join!(callers[0].place_many("one", BOOK, 15), callers[1].place_many("two", BOOK, 15));
+    let (one, two) = futures::join!(
+        callers[0].place_many("one", BOOK, 15),
+        callers[1].place_many("two", BOOK, 15)
+    );
     let orders = [one, two].concat();
     callers[1].all_confirmed(&orders).await;
     deployment.idle().await;
@@ -59,7 +70,11 @@ async fn two_processes_share_the_queues() {
     assert_eq!(stock["available"], 70, "{stock}");
     for service in &services {
         assert!(!service.said("message handled").is_empty(), "one of them got no message");
-        assert!(service.lines().iter().all(|line| line["level"] != "ERROR"), "{:?}", service.lines());
+        assert!(
+            service.lines().iter().all(|line| line["level"] != "ERROR"),
+            "{:?}",
+            service.lines()
+        );
     }
     callers[0].read_models_are_those_of_a_rebuild(BOOK).await;
     for service in services {

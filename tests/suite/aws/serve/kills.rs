@@ -22,8 +22,10 @@ async fn kills_in_the_middle_of_batches_leave_read_models_right() {
     for life in 0..full_or(KILLS, 2) {
         let consumers = deployment.serve(&["consumers"]).await;
         orders.extend(anna.place_many(&format!("life-{life}"), BOOK, ORDERS_OF_A_LIFE).await);
-        eventually("a batch is in hand", || async { (!consumers.said("message handled").is_empty()).then_some(()) })
-            .await;
+        eventually("a batch is in hand", || async {
+            (!consumers.said("message handled").is_empty()).then_some(())
+        })
+        .await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..100))).await;
         consumers.kill().await;
     }

@@ -31,7 +31,8 @@ use process::Service;
 
 /// The program for functions and container.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
-const ALL_SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
+const ALL_SCOPES: [&str; 4] =
+    ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
 /// Engines, tables and queues, and an issuer of tokens.
 struct Deployment {

@@ -24,16 +24,22 @@ async fn an_outage_of_queues_is_reported_once_and_caught_up() {
     let anna = deployment.caller(&api);
     let (gate, environment) = gated(&deployment, "AWS_ENDPOINT_URL_SQS").await;
     let tries = ("RUST_LOG".to_owned(), "info,handlers::delivery=debug".to_owned());
-    let consumers = Service::start(&["consumers"], environment.into_iter().chain([tries]).collect()).await;
+    let consumers =
+        Service::start(&["consumers"], environment.into_iter().chain([tries]).collect()).await;
     anna.receive(&isbn(1), 100).await;
     let mut orders = anna.place_many("before", 1, 3).await;
     anna.all_confirmed(&orders).await;
     gate.close();
     orders.extend(anna.place_many("meanwhile", 1, 5).await);
-    let of_orders =
-        |line: &Value| line["source"].as_str().is_some_and(|source| source.ends_with("ledgerfold-orders.fifo"));
-    let told = |message: &str| consumers.said(message).into_iter().filter(of_orders).collect::<Vec<_>>();
-    eventually("several tries", || async { (told("still cannot be read").len() >= 2).then_some(()) }).await;
+    let of_orders = |line: &Value| {
+        line["source"].as_str().is_some_and(|source| source.ends_with("ledgerfold-orders.fifo"))
+    };
+    let told =
+        |message: &str| consumers.said(message).into_iter().filter(of_orders).collect::<Vec<_>>();
+    eventually("several tries", || async {
+        (told("still cannot be read").len() >= 2).then_some(())
+    })
+    .await;
     assert!(deployment.held("orders").await >= 5);
     gate.open();
     anna.all_confirmed(&orders).await;
@@ -55,9 +61,14 @@ async fn it_is_not_ready_while_its_tables_do_not_answer() {
     gate.close();
     let told = anybody.until("/readyz", |answer| answer.status == 503).await;
     assert_eq!(told["type"], "https://ledgerfold.dev/problems/unavailable", "{told}");
-    assert_eq!(told["detail"], "the table of events does not answer; the table of read models does not answer");
+    assert_eq!(
+        told["detail"],
+        "the table of events does not answer; the table of read models does not answer"
+    );
     assert_eq!(anybody.get("/healthz").await.status, 200, "it runs all the same");
     gate.open();
-    anybody.until("/readyz", |answer| answer.status == 200 && answer.body["status"] == "ready").await;
+    anybody
+        .until("/readyz", |answer| answer.status == 200 && answer.body["status"] == "ready")
+        .await;
     service.stop().await;
 }

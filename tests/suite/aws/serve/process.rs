@@ -19,7 +19,8 @@ pub(super) struct Service {
 
 /// The program with `serve` and arguments, not yet started.
 pub(super) fn command(arguments: &[&str], environment: Vec<(String, String)>) -> Command {
-    let mut command = without_settings(PROGRAM, ["serve"].into_iter().chain(arguments.iter().copied()));
+    let mut command =
+        without_settings(PROGRAM, ["serve"].into_iter().chain(arguments.iter().copied()));
     command.envs(environment).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command
 }
@@ -33,7 +34,8 @@ impl Service {
         let written = Arc::clone(&lines);
         tokio::spawn(async move {
             while let Ok(Some(line)) = stdout.next_line().await {
-                let line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let line =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 written.lock().unwrap().push(line);
             }
         });
@@ -50,7 +52,13 @@ impl Service {
 
     /// All lines with that message.
     pub(super) fn said(&self, message: &str) -> Vec<Value> {
-        self.lines.lock().unwrap().iter().filter(|line| line["message"] == message).cloned().collect()
+        self.lines
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line["message"] == message)
+            .cloned()
+            .collect()
     }
 
     /// All lines.
@@ -71,7 +79,10 @@ impl Service {
 
     /// Waits until it has ended. Its exit status.
     pub(super) async fn ended(&mut self) -> i32 {
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         status.code().expect("it was killed")
     }
 
@@ -83,7 +94,10 @@ impl Service {
 }
 
 /// Runs it to its end: exit status, standard output, standard error.
-pub(super) async fn run(arguments: &[&str], environment: Vec<(String, String)>) -> (i32, String, String) {
+pub(super) async fn run(
+    arguments: &[&str],
+    environment: Vec<(String, String)>,
+) -> (i32, String, String) {
     let output = command(arguments, environment).stderr(Stdio::piped()).output();
     let output = tokio::time::timeout(PATIENCE, output).await.expect("it does not end").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -38,7 +38,8 @@ async fn the_container_sends_only_what_its_role_allows() {
     anna.receive(&isbn(BOOK), 10).await;
     let orders = anna.place_many("an-order", BOOK, 2).await;
     let receive = format!("/stock/{}/receive", isbn(BOOK));
-    let later = anna.keyed(&receive, "later", &json!({"quantity": 1})).header("Prefer", "respond-async");
+    let later =
+        anna.keyed(&receive, "later", &json!({"quantity": 1})).header("Prefer", "respond-async");
     assert_eq!(later.send().await.unwrap().status(), 202);
     anna.all_confirmed(&orders).await;
     anna.until("/commands/later?stream=stock", |answer| answer.status < 500).await;
@@ -53,8 +54,13 @@ async fn the_container_sends_only_what_its_role_allows() {
         for need in needs(&template, &asked) {
             let grants = granted.iter().filter(|(function, _)| functions.contains(*function));
             let looked_for = need.action == "sqs:GetQueueUrl" && need.resource == "CommandQueue";
-            if !looked_for && !grants.flat_map(|(_, grants)| grants).any(|grant| allows(grant, &need)) {
-                refused.insert(format!("{}: {} on {} {:?}", asked.component, need.action, need.resource, need.keys));
+            if !looked_for
+                && !grants.flat_map(|(_, grants)| grants).any(|grant| allows(grant, &need))
+            {
+                refused.insert(format!(
+                    "{}: {} on {} {:?}",
+                    asked.component, need.action, need.resource, need.keys
+                ));
             }
         }
     }

@@ -11,10 +11,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// All queues but those of dead letters.
-const QUEUES: [&str; 7] = ["orders", "stock", "bestsellers", "audit", "fulfilment", "commands", "rebuild"];
+const QUEUES: [&str; 7] =
+    ["orders", "stock", "bestsellers", "audit", "fulfilment", "commands", "rebuild"];
 /// The read models, each with a path to its rows.
-const READ_MODELS: [(&str, &str); 3] =
-    [("orders", "/customers/c-1/orders?limit=500"), ("stock", ""), ("bestsellers", "/bestsellers?limit=500")];
+const READ_MODELS: [(&str, &str); 3] = [
+    ("orders", "/customers/c-1/orders?limit=500"),
+    ("stock", ""),
+    ("bestsellers", "/bestsellers?limit=500"),
+];
 
 /// Fan-out, which runs on Lambda and not in the container. Dropping this ends it.
 pub(super) struct FanOutRuns {
@@ -32,14 +36,17 @@ impl Deployment {
             let fan_out = fan_out.clone();
             async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
         };
-        let running = tokio::spawn(mapping.run(stack.clients().streams.clone(), handler, stop.clone()));
+        let running =
+            tokio::spawn(mapping.run(stack.clients().streams.clone(), handler, stop.clone()));
         FanOutRuns { _running: running, _stop: stop.drop_guard() }
     }
 
     /// Makes messages of a killed process visible soon.
     pub(super) async fn return_messages_after(&self, seconds: u32) {
         for queue in QUEUES {
-            self.stack.set_queue(&name(queue), QueueAttributeName::VisibilityTimeout, seconds).await;
+            self.stack
+                .set_queue(&name(queue), QueueAttributeName::VisibilityTimeout, seconds)
+                .await;
         }
     }
 
@@ -80,7 +87,8 @@ impl Client {
     /// Waits until all orders are confirmed.
     pub(super) async fn all_confirmed(&self, orders: &[String]) {
         for path in orders {
-            self.until(path, |order| order.status == 200 && order.body["status"] == "confirmed").await;
+            self.until(path, |order| order.status == 200 && order.body["status"] == "confirmed")
+                .await;
         }
     }
 
@@ -93,11 +101,14 @@ impl Client {
             let step = |step| format!("/projections/{read_model}/{step}");
             let answer = self.command(&step("rebuild"), "a-rebuild", &json!({"segments": 2})).await;
             assert_eq!(answer.status, 202, "{answer:?}");
-            let complete = |view: &Response| view.body["job"].is_null() && view.body["report"]["complete"] == true;
+            let complete = |view: &Response| {
+                view.body["job"].is_null() && view.body["report"]["complete"] == true
+            };
             self.until(&format!("/projections/{read_model}"), complete).await;
             let answer = self.command(&step("switch"), "a-switch", &json!({})).await;
             assert_eq!(answer.status, 202, "{answer:?}");
-            self.until(&format!("/projections/{read_model}"), |view| view.body["job"].is_null()).await;
+            self.until(&format!("/projections/{read_model}"), |view| view.body["job"].is_null())
+                .await;
             assert_eq!(self.read(path).await, before, "{read_model}");
         }
     }

@@ -19,14 +19,23 @@ async fn all_wrong_settings_are_in_one_message() {
     let wrong = [
         ("--listen", "here", "--listen is \"here\""),
         ("--prefix", "a b", "--prefix is \"a b\", and must be 1 to 40 letters"),
-        ("--issuer", "http://login.example.org", "--issuer: \"http://login.example.org\" must be an address such as"),
-        ("--consumers", "orders,nothing", "--consumers names \"nothing\", which ledgerfold has not: orders,"),
+        (
+            "--issuer",
+            "http://login.example.org",
+            "--issuer: \"http://login.example.org\" must be an address such as",
+        ),
+        (
+            "--consumers",
+            "orders,nothing",
+            "--consumers names \"nothing\", which ledgerfold has not: orders,",
+        ),
         ("--concurrency", "0", "--concurrency is \"0\", and must be a whole number from 1 to 100"),
         ("--poll", "21", "--poll is \"21\""),
         ("--linger", "x", "--linger is \"x\""),
         ("--drain", "", "--drain is \"\""),
     ];
-    let arguments: Vec<&str> = wrong.iter().flat_map(|(option, value, _)| [*option, *value]).collect();
+    let arguments: Vec<&str> =
+        wrong.iter().flat_map(|(option, value, _)| [*option, *value]).collect();
     let dsn = ("SENTRY_DSN".to_owned(), "nonsense".to_owned());
     let (status, _, stderr) = run(&arguments, vec![dsn]).await;
     assert_eq!(status, 2, "{stderr}");
@@ -35,14 +44,21 @@ async fn all_wrong_settings_are_in_one_message() {
         assert!(stderr.contains(told), "{told}: {stderr}");
     }
     let (status, _, stderr) = run(&["everything"], Vec::new()).await;
-    assert!(status == 2 && stderr.contains("\"everything\" cannot be served: api, consumers or all"), "{stderr}");
+    assert!(
+        status == 2 && stderr.contains("\"everything\" cannot be served: api, consumers or all"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]
 async fn help_has_examples_and_lists_what_is_not_served() {
     let (status, stdout, _) = run(&["--help"], Vec::new()).await;
     assert_eq!(status, 0);
-    for part in ["bookshop-service-under-test serve consumers --prefix", "Fan-out is not served", "LEDGERFOLD_PREFIX"] {
+    for part in [
+        "bookshop-service-under-test serve consumers --prefix",
+        "Fan-out is not served",
+        "LEDGERFOLD_PREFIX",
+    ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
 }
@@ -59,7 +75,10 @@ async fn it_does_not_start_without_the_keys_of_its_issuer() {
     let deployment = Deployment::start().await;
     deployment.issuer.set_down(true);
     let told = gives_up(&deployment, &["api"]).await;
-    assert!(told.contains("the program cannot serve") && told.contains("answered with status 503"), "{told}");
+    assert!(
+        told.contains("the program cannot serve") && told.contains("answered with status 503"),
+        "{told}"
+    );
     assert_eq!(told.matches("trying again").count(), 4, "{told}");
     deployment.issuer.set_down(false);
     deployment.issuer.call_itself("https://somebody.example.org");
@@ -87,8 +106,10 @@ async fn it_does_not_start_without_tables_and_queues() {
 #[tokio::test]
 async fn consumers_need_no_issuer_and_serve_only_health() {
     let deployment = Deployment::start().await;
-    let environment = deployment.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
-    let service = Service::start(&["consumers", "--consumers", "orders,commands"], environment).await;
+    let environment =
+        deployment.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
+    let service =
+        Service::start(&["consumers", "--consumers", "orders,commands"], environment).await;
     assert_eq!(service.says("serving").await["queues"], "orders,commands");
     let anybody = deployment.caller(&service).without_token();
     anybody.until("/readyz", |answer| answer.status == 200).await;

@@ -17,7 +17,9 @@ async fn work(caller: Client, client: usize, answers: &AtomicUsize) -> BTreeSet<
     let (mut answered, path) = (BTreeSet::new(), format!("/stock/{}/receive", isbn(1)));
     for number in 0.. {
         let key = format!("{client}-{number}");
-        let Ok(answer) = caller.keyed(&path, &key, &json!({"quantity": 1})).send().await else { break };
+        let Ok(answer) = caller.keyed(&path, &key, &json!({"quantity": 1})).send().await else {
+            break;
+        };
         assert_eq!(answer.status(), 200);
         answered.insert(key);
         answers.fetch_add(1, Ordering::Relaxed);
@@ -44,14 +46,16 @@ async fn a_stop_under_load_answers_every_accepted_command() {
     let again = deployment.serve(&[]).await;
     let (anna, mut written, mut from) = (deployment.caller(&again), Vec::new(), Some(1));
     while let Some(start) = from {
-        let page = anna.read(&format!("/audit/streams/stock-{}?from={start}&limit=500", isbn(1))).await;
+        let page =
+            anna.read(&format!("/audit/streams/stock-{}?from={start}&limit=500", isbn(1))).await;
         let events = page["events"].as_array().unwrap();
         written.extend(events.iter().map(|event| event["command_id"].as_str().unwrap().to_owned()));
         from = page["next_from"].as_u64();
     }
     assert_eq!(written.len(), answered.len());
     assert_eq!(written.into_iter().collect::<BTreeSet<_>>(), answered);
-    anna.until(&format!("/stock/{}", isbn(1)), |stock| stock.body["on_hand"] == answered.len()).await;
+    anna.until(&format!("/stock/{}", isbn(1)), |stock| stock.body["on_hand"] == answered.len())
+        .await;
     deployment.idle().await;
     again.stop().await;
 }
@@ -64,12 +68,19 @@ async fn a_stop_informs_load_balancers_first() {
     anna.without_token().until("/readyz", |answer| answer.status == 200).await;
     service.signal("TERM").await;
     let told = anna.without_token().until("/readyz", |answer| answer.status == 503).await;
-    assert_eq!((&told["status"], &told["detail"]), (&json!(503), &json!("it is stopping")), "{told}");
+    assert_eq!(
+        (&told["status"], &told["detail"]),
+        (&json!(503), &json!("it is stopping")),
+        "{told}"
+    );
     anna.receive(&isbn(1), 1).await;
     // Another signal ends it at once.
     service.signal("INT").await;
     assert_eq!(service.ended().await, 1);
-    assert_eq!(service.said("stopped with work in hand: its messages come again")[0]["why"], "another signal came");
+    assert_eq!(
+        service.said("stopped with work in hand: its messages come again")[0]["why"],
+        "another signal came"
+    );
 }
 
 /// A program whose tables stop answering during a batch and a request.

@@ -24,7 +24,9 @@ async fn commands_and_reads_with_tokens_are_answered() {
     assert_eq!(stock["available"], 5);
     let events = anna.read(&format!("/audit/streams/stock-{}", isbn(1))).await;
     assert_eq!(events["events"][0]["actor"], "anna", "{events}");
-    let later = sent(anna.keyed(&path, "later", &json!({"quantity": 1})).header("Prefer", "respond-async")).await;
+    let later =
+        sent(anna.keyed(&path, "later", &json!({"quantity": 1})).header("Prefer", "respond-async"))
+            .await;
     assert_eq!(later.status, 202, "{later:?}");
     assert_eq!(deployment.held("commands").await, 1);
     assert_eq!(anna.without_token().get("/healthz").await.status, 200);
@@ -44,14 +46,21 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
     let expired = deployment.issuer.claims("anna", READ)["iat"].as_u64().unwrap() - 120;
     for (token, rule) in [
         ("nonsense".to_owned(), "must be header, claims and signature"),
-        (Signer::stranger().sign(&deployment.issuer.claims("anna", READ)), "signature is not valid"),
+        (
+            Signer::stranger().sign(&deployment.issuer.claims("anna", READ)),
+            "signature is not valid",
+        ),
         (but("iss", json!("https://somebody.example.org")), "issuer (iss) must be"),
         (but("aud", json!("another shop")), "audience (aud, or else client_id) must be bookshop"),
         (but("exp", json!(expired)), "has expired"),
         (but("sub", json!("fulfilment")), "must not be the name of a part of the system"),
     ] {
         let Response { status, body, .. } = status(&anna, &token).await;
-        assert_eq!((status, &body["type"]), (401, &json!("https://ledgerfold.dev/problems/unauthorized")), "{rule}");
+        assert_eq!(
+            (status, &body["type"]),
+            (401, &json!("https://ledgerfold.dev/problems/unauthorized")),
+            "{rule}"
+        );
         assert!(body["detail"].as_str().unwrap().contains(rule), "{rule}: {body}");
     }
     let unnamed = anna.without_token().get(&format!("/stock/{}", isbn(1))).await;
@@ -77,7 +86,8 @@ async fn a_new_key_is_fetched_once_for_many_requests() {
     // The issuer has dropped the old key, and another unknown key is not fetched at once.
     let old = status(&anna, &deployment.issuer.token("anna", READ)).await;
     assert!(
-        old.status == 401 && old.body["detail"].as_str().unwrap().contains("the issuer has no key (kid)"),
+        old.status == 401
+            && old.body["detail"].as_str().unwrap().contains("the issuer has no key (kid)"),
         "{old:?}"
     );
     assert_eq!(deployment.issuer.fetches(), 2);
@@ -104,7 +114,11 @@ async fn the_keys_stay_in_use_while_the_issuer_is_down() {
 async fn a_key_set_may_be_named_without_a_configuration() {
     let deployment = Deployment::start().await;
     deployment.issuer.call_itself("https://somebody.example.org");
-    let service = deployment.serve(&["api", "--key-set", &format!("{}/keys", deployment.issuer.url)]).await;
-    assert_eq!(status(&deployment.caller(&service), &deployment.issuer.token("anna", READ)).await.status, 404);
+    let service =
+        deployment.serve(&["api", "--key-set", &format!("{}/keys", deployment.issuer.url)]).await;
+    assert_eq!(
+        status(&deployment.caller(&service), &deployment.issuer.token("anna", READ)).await.status,
+        404
+    );
     service.stop().await;
 }

@@ -13,7 +13,9 @@ const LOOKED_FOR: (&str, &str) = ("sqs:GetQueueUrl", "commands.fifo");
 
 /// The templates of both apps: of the functions, and of the container.
 async fn both() -> [(Template, Template); 2] {
-    let rendered = without_settings(env!("CARGO_BIN_EXE_billing-under-test"), ["template", "--container"]).output();
+    let rendered =
+        without_settings(env!("CARGO_BIN_EXE_billing-under-test"), ["template", "--container"])
+            .output();
     let rendered = String::from_utf8(rendered.await.unwrap().stdout).unwrap();
     let of_bookshop = Template::of("ledgerfold", &std::fs::read_to_string(COMMITTED).unwrap());
     [(Template::read(), of_bookshop), (BILLING.clone(), Template::of("billing", &rendered))]
@@ -28,7 +30,10 @@ fn behind_stage(text: &str) -> String {
 fn named(functions: &Template, grant: &Grant<'_>) -> String {
     let (logical, rest) = grant.resource.split_once('/').unwrap_or((&grant.resource, ""));
     let properties = functions.properties(logical);
-    let name = [&properties["TableName"], &properties["QueueName"]].into_iter().find(|name| !name.is_null()).unwrap();
+    let name = [&properties["TableName"], &properties["QueueName"]]
+        .into_iter()
+        .find(|name| !name.is_null())
+        .unwrap();
     let name = behind_stage(name["Fn::Sub"].as_str().unwrap());
     if rest.is_empty() { name } else { format!("{name}/{rest}") }
 }
@@ -36,7 +41,8 @@ fn named(functions: &Template, grant: &Grant<'_>) -> String {
 /// What the functions of these components may do, without their logs.
 fn of_functions(functions: &Template, components: &[&str]) -> BTreeSet<(String, String)> {
     let (all, wanted) = (grants(functions), functions.functions(components));
-    let grants = all.iter().filter(|(name, _)| wanted.contains(*name)).flat_map(|(_, grants)| grants);
+    let grants =
+        all.iter().filter(|(name, _)| wanted.contains(*name)).flat_map(|(_, grants)| grants);
     let grants = grants.filter(|grant| !grant.action.starts_with("logs:"));
     grants.map(|grant| (grant.action.to_owned(), named(functions, grant))).collect()
 }
@@ -45,13 +51,16 @@ fn of_role(container: &Template, role: &str) -> BTreeSet<(String, String)> {
     let grants = granted(container, role);
     grants
         .iter()
-        .map(|grant| (grant.action.to_owned(), behind_stage(&grant.resource.replace("Stage}", "${Stage}"))))
+        .map(|grant| {
+            (grant.action.to_owned(), behind_stage(&grant.resource.replace("Stage}", "${Stage}")))
+        })
         .collect()
 }
 
 #[tokio::test]
 async fn the_committed_container_template_is_what_the_bookshop_needs() {
-    let checked = ledgerfold(["template", "--container", "--check", COMMITTED]).output().await.unwrap();
+    let checked =
+        ledgerfold(["template", "--container", "--check", COMMITTED]).output().await.unwrap();
     assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
@@ -83,7 +92,10 @@ async fn only_https_reaches_the_api_and_nothing_reaches_consumers() {
     for (_, container) in both().await {
         let listeners: Vec<_> = container.all("AWS::ElasticLoadBalancingV2::Listener").collect();
         assert_eq!(listeners.len(), 1);
-        assert_eq!((&listeners[0].1["Protocol"], &listeners[0].1["Port"]), (&json!("HTTPS"), &json!(443)));
+        assert_eq!(
+            (&listeners[0].1["Protocol"], &listeners[0].1["Port"]),
+            (&json!("HTTPS"), &json!(443))
+        );
         let from: Vec<_> = container.all("AWS::EC2::SecurityGroupIngress").collect();
         assert_eq!(from.len(), 1, "the load balancer to the API");
         assert!(container.properties("ConsumersGroup").get("SecurityGroupIngress").is_none());
@@ -101,14 +113,18 @@ fn variables(task: &Value) -> Vec<(&str, &Value)> {
 #[tokio::test]
 async fn tasks_are_told_what_the_program_knows_and_have_time_to_stop() {
     let help = without_settings(SERVICE, ["serve", "--help"]).output().await.unwrap();
-    let help = String::from_utf8(help.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let help =
+        String::from_utf8(help.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     for (_, container) in both().await {
         for (name, task) in container.all("AWS::ECS::TaskDefinition") {
             let (definition, variables) = (&task["ContainerDefinitions"][0], variables(task));
-            for (variable, _) in variables.iter().filter(|(variable, _)| variable.starts_with("LEDGERFOLD_")) {
+            for (variable, _) in
+                variables.iter().filter(|(variable, _)| variable.starts_with("LEDGERFOLD_"))
+            {
                 assert!(help.contains(&format!("[env: {variable}=")), "{name}: {variable}");
             }
-            let (_, drain) = variables.iter().find(|(variable, _)| *variable == "LEDGERFOLD_DRAIN").unwrap();
+            let (_, drain) =
+                variables.iter().find(|(variable, _)| *variable == "LEDGERFOLD_DRAIN").unwrap();
             let drain_s: u64 = drain.as_str().unwrap().parse().unwrap();
             assert!(number(&definition["StopTimeout"]) > drain_s, "{name}");
             // The time of a long poll and of its batch.
@@ -119,10 +135,16 @@ async fn tasks_are_told_what_the_program_knows_and_have_time_to_stop() {
             assert_eq!(definition["User"], "65532:65532", "{name}: as the image has it");
         }
         let targets = container.properties("ApiTargets");
-        assert_eq!((&targets["HealthCheckPath"], &targets["Port"]), (&json!("/readyz"), &json!(8080)));
+        assert_eq!(
+            (&targets["HealthCheckPath"], &targets["Port"]),
+            (&json!("/readyz"), &json!(8080))
+        );
         for (name, service) in container.all("AWS::ECS::Service") {
             let rollback = json!({ "Enable": true, "Rollback": true });
-            assert_eq!(service["DeploymentConfiguration"]["DeploymentCircuitBreaker"], rollback, "{name}");
+            assert_eq!(
+                service["DeploymentConfiguration"]["DeploymentCircuitBreaker"], rollback,
+                "{name}"
+            );
         }
     }
 }

@@ -15,17 +15,26 @@ async fn the_estimate_goes_by_the_templates_numbers() {
     let (template, answer) = (Template::read(), estimate().await);
     let estimate = &answer["estimates"][0];
     let items = estimate["items"].as_array().unwrap();
-    let quantity = |name: &str| items.iter().find(|item| item["item"] == name).unwrap()["quantity"].as_f64().unwrap();
+    let quantity = |name: &str| {
+        items.iter().find(|item| item["item"] == name).unwrap()["quantity"].as_f64().unwrap()
+    };
     let count = |kind: &str| f64::from(u32::try_from(template.unconditional(kind)).unwrap());
     assert_eq!(quantity("CloudWatch, alarms").to_bits(), count("AWS::CloudWatch::Alarm").to_bits());
-    assert_eq!(quantity("CloudWatch, dashboards").to_bits(), count("AWS::CloudWatch::Dashboard").to_bits());
+    assert_eq!(
+        quantity("CloudWatch, dashboards").to_bits(),
+        count("AWS::CloudWatch::Dashboard").to_bits()
+    );
     // They are created unless a stage has another token issuer.
-    let clients = f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
+    let clients =
+        f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
     assert_eq!(quantity("Cognito, machine clients").to_bits(), clients.to_bits());
     assert_eq!(template.document["Globals"]["Function"]["MemorySize"], 256);
     let recovery = json!(true);
     for (name, table) in template.all("AWS::DynamoDB::Table") {
-        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], recovery, "{name}");
+        assert_eq!(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], recovery,
+            "{name}"
+        );
     }
     for (queue, mapping) in [
         ("orders", "OrdersProjectorMapping"),
@@ -37,8 +46,17 @@ async fn the_estimate_goes_by_the_templates_numbers() {
         let mapping = template.properties(mapping);
         assert_eq!(mapping["BatchSize"], 10, "{queue}");
         let what = format!("batches at work at once, queue {queue}");
-        let limit = estimate["limits"].as_array().unwrap().iter().find(|limit| limit["what"] == what).unwrap();
-        assert_eq!(limit["limit"].as_f64(), mapping["ScalingConfig"]["MaximumConcurrency"].as_f64(), "{queue}");
+        let limit = estimate["limits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|limit| limit["what"] == what)
+            .unwrap();
+        assert_eq!(
+            limit["limit"].as_f64(),
+            mapping["ScalingConfig"]["MaximumConcurrency"].as_f64(),
+            "{queue}"
+        );
     }
     assert_eq!(template.properties("FanOutMapping")["BatchSize"], 100);
 }

@@ -1,5 +1,5 @@
-//! The templates of both apps: their resources match the program, their numbers fit each other, and no function has a
-//! forbidden permission.
+//! The templates of both apps: their resources match the program, their numbers fit each other, and
+//! no function has a forbidden permission.
 #![cfg(test)]
 
 mod container;
@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// The prefix in these tests. It replaces the template's prefix with a stage, because the default prefix of
-/// `ledgerfold dev` has none.
+/// The prefix in these tests. It replaces the template's prefix with a stage, because the default
+/// prefix of `ledgerfold dev` has none.
 const PREFIX: &str = "ledgerfold-${Stage}";
 
 /// A template with long forms (`{"Ref": "X"}` for `!Ref X`).
@@ -34,7 +34,8 @@ static BOOKSHOP: LazyLock<Template> = LazyLock::new(|| {
 });
 
 static BILLING: LazyLock<Template> = LazyLock::new(|| {
-    let rendered = Command::new(env!("CARGO_BIN_EXE_billing-under-test")).arg("template").output().unwrap();
+    let rendered =
+        Command::new(env!("CARGO_BIN_EXE_billing-under-test")).arg("template").output().unwrap();
     assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
     Template::of("billing", &String::from_utf8(rendered.stdout).unwrap())
 });
@@ -56,7 +57,9 @@ impl Template {
 
     /// The component of a function, from its environment.
     fn component(&self, function: &str) -> &str {
-        self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_COMPONENT"].as_str().unwrap()
+        self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_COMPONENT"]
+            .as_str()
+            .unwrap()
     }
 
     /// The read model or process of a function.
@@ -73,7 +76,10 @@ impl Template {
     /// The queue that a function reads, and its mapping.
     fn mapped(&self, function: &str) -> (&str, &Value) {
         let mut mappings = self.all("AWS::Lambda::EventSourceMapping");
-        let of = mappings.find(|(_, mapping)| get_att(&mapping["FunctionName"]).unwrap().0 == function).unwrap().1;
+        let of = mappings
+            .find(|(_, mapping)| get_att(&mapping["FunctionName"]).unwrap().0 == function)
+            .unwrap()
+            .1;
         (get_att(&of["EventSourceArn"]).unwrap().0, of)
     }
 
@@ -101,13 +107,17 @@ impl Template {
     /// How many resources of a type are unconditional.
     fn unconditional(&self, kind: &str) -> usize {
         let resources = self.document["Resources"].as_object().unwrap().values();
-        resources.filter(|resource| resource["Type"] == kind && resource["Condition"].is_null()).count()
+        resources
+            .filter(|resource| resource["Type"] == kind && resource["Condition"].is_null())
+            .count()
     }
 
     /// The logical name of the only resource of a type with this property.
     pub(crate) fn named(&self, kind: &str, property: &str, value: &Value) -> &str {
         let mut found = self.document["Resources"].as_object().unwrap().iter();
-        let found = found.find(|(_, resource)| resource["Type"] == kind && resource["Properties"][property] == *value);
+        let found = found.find(|(_, resource)| {
+            resource["Type"] == kind && resource["Properties"][property] == *value
+        });
         found.unwrap_or_else(|| panic!("no {kind} has {property} {value}")).0
     }
 }
@@ -127,11 +137,14 @@ fn plain(yaml: &Yaml) -> Value {
             }
         }
         Yaml::Mapping(map) => {
-            let entry = |(key, value): (&Yaml, &Yaml)| (key.as_str().unwrap().to_owned(), plain(value));
+            let entry =
+                |(key, value): (&Yaml, &Yaml)| (key.as_str().unwrap().to_owned(), plain(value));
             Value::Object(map.iter().map(entry).collect::<Map<_, _>>())
         }
         Yaml::Sequence(items) => Value::Array(items.iter().map(plain).collect()),
-        Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::String(_) => serde_json::to_value(yaml).unwrap(),
+        Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::String(_) => {
+            serde_json::to_value(yaml).unwrap()
+        }
     }
 }
 

@@ -22,7 +22,8 @@ async fn made() -> (Clients, Dev, TempDir) {
 
 /// The properties of a table that the program depends on, in the template's form.
 async fn table(clients: &Clients, name: &str) -> Value {
-    let table = clients.dynamodb.describe_table().table_name(name).send().await.unwrap().table.unwrap();
+    let table =
+        clients.dynamodb.describe_table().table_name(name).send().await.unwrap().table.unwrap();
     let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Vec<Value> {
         let key = |key: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() });
         schema.iter().map(key).collect()
@@ -69,7 +70,8 @@ async fn the_template_makes_the_tables_that_the_program_makes() {
     assert!(tables.len() >= 3, "{tables:?}");
     for name in &tables {
         let suffix = name.strip_prefix(LOCAL).unwrap();
-        let logical = template.named("AWS::DynamoDB::Table", "TableName", &sub(&format!("{PREFIX}{suffix}")));
+        let logical =
+            template.named("AWS::DynamoDB::Table", "TableName", &sub(&format!("{PREFIX}{suffix}")));
         let properties = template.properties(logical);
         assert_eq!(described(properties), table(&clients, name).await, "{name}");
         assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
@@ -90,7 +92,9 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
         Attribute::VisibilityTimeout,
         Attribute::RedrivePolicy,
     ];
-    let found = told.iter().filter_map(|name| Some((name.as_str().to_owned(), attributes.get(name)?.clone())));
+    let found = told
+        .iter()
+        .filter_map(|name| Some((name.as_str().to_owned(), attributes.get(name)?.clone())));
     found.collect()
 }
 
@@ -98,7 +102,8 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
 fn described_queue(template: &Template, properties: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut told = BTreeMap::new();
-    for name in ["FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "MessageRetentionPeriod"] {
+    for name in ["FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "MessageRetentionPeriod"]
+    {
         told.insert(name.to_owned(), text(&properties[name]));
     }
     // The default of SQS.
@@ -107,7 +112,10 @@ fn described_queue(template: &Template, properties: &Value) -> BTreeMap<String, 
     if let Some(policy) = properties.get("RedrivePolicy") {
         let dead = template.properties(get_att(&policy["deadLetterTargetArn"]).unwrap().0);
         let name = dead["QueueName"]["Fn::Sub"].as_str().unwrap().replace(PREFIX, LOCAL);
-        told.insert("RedrivePolicy".to_owned(), format!("{name} after {}", policy["maxReceiveCount"]));
+        told.insert(
+            "RedrivePolicy".to_owned(),
+            format!("{name} after {}", policy["maxReceiveCount"]),
+        );
     }
     told
 }
@@ -131,7 +139,8 @@ async fn the_template_makes_the_queues_that_the_program_makes() {
     assert!(names.len() >= 12, "{names:?}");
     for name in names {
         let suffix = name.strip_prefix(LOCAL).unwrap();
-        let logical = template.named("AWS::SQS::Queue", "QueueName", &sub(&format!("{PREFIX}{suffix}")));
+        let logical =
+            template.named("AWS::SQS::Queue", "QueueName", &sub(&format!("{PREFIX}{suffix}")));
         let described = described_queue(&template, template.properties(logical));
         assert_eq!(described, by_name(queue(&clients, name).await), "{name}");
     }
@@ -143,8 +152,15 @@ fn what_is_kept_is_encrypted_and_the_truth_outlives_its_stack() {
     let template = Template::read();
     for (name, table) in template.all("AWS::DynamoDB::Table") {
         assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
-        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
-        assert_eq!(table["DeletionProtectionEnabled"], json!({ "Fn::If": ["IsProtected", true, false] }), "{name}");
+        assert_eq!(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true,
+            "{name}"
+        );
+        assert_eq!(
+            table["DeletionProtectionEnabled"],
+            json!({ "Fn::If": ["IsProtected", true, false] }),
+            "{name}"
+        );
     }
     for (name, queue) in template.all("AWS::SQS::Queue") {
         assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");

@@ -15,7 +15,10 @@ const DESCRIPTION: &str = "GET /openapi.json";
 fn described(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     let calls = paths.flat_map(|(path, item)| {
-        item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        item.as_object()
+            .unwrap()
+            .keys()
+            .map(move |method| format!("{} {path}", method.to_uppercase()))
     });
     calls.chain([DESCRIPTION.to_owned()]).collect()
 }
@@ -24,7 +27,8 @@ fn described(document: &Value) -> BTreeSet<String> {
 async fn every_described_operation_has_one_route_to_its_function() {
     let data = TempDir::new().unwrap();
     let dev = Dev::start(data.path()).await;
-    let document: Value = reqwest::get(format!("{}/openapi.json", dev.url)).await.unwrap().json().await.unwrap();
+    let document: Value =
+        reqwest::get(format!("{}/openapi.json", dev.url)).await.unwrap().json().await.unwrap();
     let template = Template::read();
     let mut routed = BTreeSet::new();
     for (name, route) in template.all("AWS::ApiGatewayV2::Route") {
@@ -32,9 +36,14 @@ async fn every_described_operation_has_one_route_to_its_function() {
         let key = route["RouteKey"].as_str().unwrap().replace("+}", "}");
         assert!(routed.insert(key.clone()), "{key} has two routes");
         let (verb, path) = key.split_once(' ').unwrap();
-        let commands = path.starts_with("/commands/") || verb == "POST" && !path.starts_with("/projections/");
+        let commands =
+            path.starts_with("/commands/") || verb == "POST" && !path.starts_with("/projections/");
         let integration = if commands { "CommandApiIntegration" } else { "QueryApiIntegration" };
-        assert_eq!(route["Target"]["Fn::Sub"], format!("integrations/${{{integration}}}"), "{name}");
+        assert_eq!(
+            route["Target"]["Fn::Sub"],
+            format!("integrations/${{{integration}}}"),
+            "{name}"
+        );
     }
     assert_eq!(routed, described(&document), "routes, and operations that are described");
     dev.kill().await;
@@ -69,11 +78,13 @@ fn each_scope_of_the_routes_has_a_client_with_no_other() {
         let server = template.properties("Scopes");
         let identifier = server["Identifier"].as_str().unwrap();
         let given = server["Scopes"].as_array().unwrap().iter();
-        let given: BTreeSet<String> =
-            given.map(|scope| format!("{identifier}/{}", scope["ScopeName"].as_str().unwrap())).collect();
+        let given: BTreeSet<String> = given
+            .map(|scope| format!("{identifier}/{}", scope["ScopeName"].as_str().unwrap()))
+            .collect();
         let routes = template.all("AWS::ApiGatewayV2::Route");
-        let asked: BTreeSet<String> =
-            routes.filter_map(|(_, route)| Some(route["AuthorizationScopes"][0].as_str()?.to_owned())).collect();
+        let asked: BTreeSet<String> = routes
+            .filter_map(|(_, route)| Some(route["AuthorizationScopes"][0].as_str()?.to_owned()))
+            .collect();
         assert_eq!(given, asked);
         let clients: Vec<(&str, &Value)> = template.all("AWS::Cognito::UserPoolClient").collect();
         let mut allowed = BTreeSet::new();
@@ -83,9 +94,14 @@ fn each_scope_of_the_routes_has_a_client_with_no_other() {
             allowed.insert(scopes[0].as_str().unwrap().to_owned());
         }
         assert_eq!((&allowed, clients.len()), (&asked, asked.len()));
-        let audiences = &template.properties("Authorizer")["JwtConfiguration"]["Audience"]["Fn::If"][1];
-        let audiences: BTreeSet<&str> =
-            audiences.as_array().unwrap().iter().map(|client| client["Ref"].as_str().unwrap()).collect();
+        let audiences =
+            &template.properties("Authorizer")["JwtConfiguration"]["Audience"]["Fn::If"][1];
+        let audiences: BTreeSet<&str> = audiences
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|client| client["Ref"].as_str().unwrap())
+            .collect();
         assert_eq!(audiences, clients.iter().map(|(name, _)| *name).collect());
     }
 }

@@ -1,4 +1,5 @@
-//! `ledgerfold projection`, on a system without workers, on a stopped folder and on a running system.
+//! `ledgerfold projection`, on a system without workers, on a stopped folder and on a running
+//! system.
 //!
 //! | module | what it tests |
 //! |---|---|
@@ -41,7 +42,12 @@ impl Program {
     }
 
     /// Looks until the projection's status is so.
-    async fn until_status(&self, projection: &str, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+    async fn until_status(
+        &self,
+        projection: &str,
+        what: &str,
+        so: impl Fn(&Value) -> bool,
+    ) -> Value {
         let look = async || self.get(&format!("/projections/{projection}")).await.body;
         // A problem document is no status.
         becomes(what, look, |status| status["name"] == *projection && so(status)).await

@@ -20,16 +20,25 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
     system.send(DEAD, "stock-1", readable).await;
     system.send(DEAD, "stock-1", "{").await;
     system
-        .send(DEAD, "stock-1", r#"{"stream":"stock-1","version":1,"last_version":1,"format":2,"commits":[{}]}"#)
+        .send(
+            DEAD,
+            "stock-1",
+            r#"{"stream":"stock-1","version":1,"last_version":1,"format":2,"commits":[{}]}"#,
+        )
         .await;
     let nowhere = system.send(DEAD, "nowhere", "{").await;
     let unknown = system.send(DEAD, "stock-2", "{").await;
 
     let redriven = system.operate(["projection", "redrive", "stock", "--json"]).await;
-    assert_eq!((redriven.status, &redriven.json()["sent"], &redriven.json()["left"]), (1, &json!(3), &json!(2)));
+    assert_eq!(
+        (redriven.status, &redriven.json()["sent"], &redriven.json()["left"]),
+        (1, &json!(3), &json!(2))
+    );
     let stays = redriven.json()["stays"].as_array().unwrap().clone();
-    let reasons: BTreeMap<&str, &str> =
-        stays.iter().map(|stays| (stays["message_id"].as_str().unwrap(), stays["reason"].as_str().unwrap())).collect();
+    let reasons: BTreeMap<&str, &str> = stays
+        .iter()
+        .map(|stays| (stays["message_id"].as_str().unwrap(), stays["reason"].as_str().unwrap()))
+        .collect();
     let expected = BTreeMap::from([
         (&*nowhere, "it cannot be read, and its group is no stream"),
         (&*unknown, "it cannot be read, and the store has no stream stock-2"),
@@ -47,9 +56,12 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
     let again = system.operate(["projection", "redrive", "stock"]).await;
     assert_eq!(again.status, 1, "{again:?}");
     let lines: Vec<&str> = again.stdout.lines().collect();
-    let stays = format!("{nowhere} of group \"nowhere\" stays: it cannot be read, and its group is no stream");
+    let stays = format!(
+        "{nowhere} of group \"nowhere\" stays: it cannot be read, and its group is no stream"
+    );
     assert_eq!(lines, [stays.as_str(), "sent again: 1, stay: 1, now in the dead-letter queue: 1"]);
-    let sent: Vec<_> = system.take_all(QUEUE).await.into_iter().map(|message| message.body.unwrap()).collect();
+    let sent: Vec<_> =
+        system.take_all(QUEUE).await.into_iter().map(|message| message.body.unwrap()).collect();
     assert_eq!(sent, [r#"{"stream":"stock-2","version":1,"last_version":1}"#]);
     let list = system.operate(["projection", "list", "--json"]).await.json();
     assert_eq!(list["projections"][1]["lag"]["dead_letters"], json!(1));
@@ -59,7 +71,9 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
 async fn a_letter_that_died_unread_catches_its_stream_up() {
     let system = Program::start().await;
     receive(&system.dev, 1).await;
-    system.until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    system
+        .until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0))
+        .await;
     assert_eq!(system.dev.interrupt().await, 0);
     // The stream gets an event, and its notification becomes a dead letter.
     let system = TestStack::over(system.data).await;
@@ -69,7 +83,8 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
     assert_eq!(redriven, "sent again: 1, stay: 0, now in the dead-letter queue: 0\n");
     let sent = system.take_all(QUEUE).await;
     assert_eq!(sent.len(), 1);
-    let event = serde_json::from_value(json!({"Records": [{"messageId": "m", "body": sent[0].body(),
+    let event =
+        serde_json::from_value(json!({"Records": [{"messageId": "m", "body": sent[0].body(),
         "attributes": {"MessageGroupId": "stock-9780306406157"}, "messageAttributes": {}}]}));
     let handler = handlers::ProjectorHandler::new(bookshop::stock(), system.projector());
     assert!(handler.handle(event.unwrap()).await.batch_item_failures.is_empty());
@@ -82,15 +97,24 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
 async fn lag_is_told_in_messages_and_in_seconds() {
     let system = TestStack::start().await;
     let lag = |status: Value| status["lag"].clone();
-    assert_eq!(lag(system.status("stock").await), json!({"messages": 0, "dead_letters": 0, "seconds": 0}));
+    assert_eq!(
+        lag(system.status("stock").await),
+        json!({"messages": 0, "dead_letters": 0, "seconds": 0})
+    );
     for group in ["stock-1", "stock-2"] {
         system.send(QUEUE, group, "{").await;
     }
     system.send(DEAD, "stock-3", "{").await;
     // Nothing was applied yet, so the lag in seconds is not known.
-    assert_eq!(lag(system.status("stock").await), json!({"messages": 2, "dead_letters": 1, "seconds": null}));
+    assert_eq!(
+        lag(system.status("stock").await),
+        json!({"messages": 2, "dead_letters": 1, "seconds": null})
+    );
     let shown = system.operate(["projection", "status", "stock"]).await.done();
-    assert!(shown.contains("  queue    2 messages, 1 dead letters, behind: not known\n"), "{shown}");
+    assert!(
+        shown.contains("  queue    2 messages, 1 dead letters, behind: not known\n"),
+        "{shown}"
+    );
     system.take_all(QUEUE).await;
     let data = system.close().await;
     let running = Program::over(data, &["--without-processes"]).await;
@@ -98,11 +122,17 @@ async fn lag_is_told_in_messages_and_in_seconds() {
     // Before its message is sent, the queue is empty too.
     let applied = async || (running.get("/stock/9780306406157").await.status == 200).then_some(());
     eventually("it is applied", applied).await;
-    running.until_status("stock", "its message is deleted", |status| status["lag"]["messages"] == json!(0)).await;
+    running
+        .until_status("stock", "its message is deleted", |status| {
+            status["lag"]["messages"] == json!(0)
+        })
+        .await;
     assert_eq!(running.dev.interrupt().await, 0);
     let system = TestStack::over(running.data).await;
     system.send(QUEUE, "stock-1", "{").await;
-    assert!(lag(system.status("stock").await)["seconds"].as_u64().is_some_and(|seconds| seconds < 600));
+    assert!(
+        lag(system.status("stock").await)["seconds"].as_u64().is_some_and(|seconds| seconds < 600)
+    );
 }
 
 #[tokio::test]
@@ -114,5 +144,8 @@ async fn a_step_is_answered_even_if_the_queues_cannot_be_counted() {
     let begun = system.done_step("/projections/stock/rebuild", json!({})).await;
     assert_eq!((&begun["name"], &begun["lag"]), (&json!("stock"), &Value::Null));
     let asked = system.get("/projections/stock").await.body;
-    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue did not answer; try again")));
+    assert_eq!(
+        (&asked["status"], &asked["detail"]),
+        (&json!(503), &json!("a queue did not answer; try again"))
+    );
 }

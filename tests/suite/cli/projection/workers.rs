@@ -26,13 +26,23 @@ async fn with_books(books: usize) -> TempDir {
 async fn on_a_stopped_folder_it_is_worked_on_while_somebody_waits() {
     let data = with_books(5).await;
     let folder = data.path().to_str().unwrap();
-    let built = run(["projection", "rebuild", "stock", "--segments", "8", "--wait", "--data", folder]).await.done();
+    let built =
+        run(["projection", "rebuild", "stock", "--segments", "8", "--wait", "--data", folder])
+            .await
+            .done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n"), "{built}");
-    assert!(built.contains("  read     10 commits, 10 events, 5 streams; 5 streams have rows\n"), "{built}");
-    let reconciled = run(["projection", "reconcile", "stock", "--wait", "--data", folder, "--json"]).await;
+    assert!(
+        built.contains("  read     10 commits, 10 events, 5 streams; 5 streams have rows\n"),
+        "{built}"
+    );
+    let reconciled =
+        run(["projection", "reconcile", "stock", "--wait", "--data", folder, "--json"]).await;
     let report = &reconciled.json()["report"];
     // No notification was sent, so the active generation has no rows until this pass.
-    assert_eq!((reconciled.status, &report["first_pass"]["behind"], &report["complete"]), (0, &json!(5), &json!(true)));
+    assert_eq!(
+        (reconciled.status, &report["first_pass"]["behind"], &report["complete"]),
+        (0, &json!(5), &json!(true))
+    );
     assert_eq!(run(["projection", "switch", "stock", "--wait", "--data", folder]).await.status, 0);
     let removed = run(["projection", "drop", "stock", "--wait", "--data", folder]).await.done();
     assert!(removed.contains("  removed  5 rows\n"), "{removed}");
@@ -44,12 +54,22 @@ async fn without_wait_the_next_dev_runs_a_folders_job() {
     let folder = data.path().to_str().unwrap();
     let begun = run(["projection", "rebuild", "stock", "--data", folder]).await.done();
     assert!(begun.starts_with("rebuild stock → generation 2 (job 1), pass 0: 0 %"), "{begun}");
-    assert!(begun.contains("no worker is running: start `ledgerfold dev` on the folder"), "{begun}");
+    assert!(
+        begun.contains("no worker is running: start `ledgerfold dev` on the folder"),
+        "{begun}"
+    );
     let still = run(["projection", "status", "stock", "--data", folder, "--json"]).await.json();
-    assert_eq!((&still["job"]["number"], &still["job"]["tally"]["commits"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&still["job"]["number"], &still["job"]["tally"]["commits"]),
+        (&json!(1), &json!(0))
+    );
     let system = Program::over(data, &["--without-processes"]).await;
-    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
-    assert_eq!((&ended["report"]["complete"], &ended["report"]["first_pass"]["streams"]), (&json!(true), &json!(5)));
+    let ended =
+        system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    assert_eq!(
+        (&ended["report"]["complete"], &ended["report"]["first_pass"]["streams"]),
+        (&json!(true), &json!(5))
+    );
 }
 
 #[tokio::test]
@@ -63,11 +83,16 @@ async fn the_next_dev_continues_a_lost_job_unless_it_is_paused() {
     assert_eq!(system.take_all(CALLS).await.len(), 8);
     let data = system.close().await;
     let system = Program::over(data, &["--without-processes"]).await;
-    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    let ended =
+        system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
     assert_eq!(ended["report"]["complete"], json!(true));
     assert_eq!(system.get("/projections/orders").await.body["job"]["paused"], json!(true));
     let resumed = system.operate(["projection", "resume", "orders", "--wait"]).await.done();
-    assert!(resumed.starts_with("job 1 of orders continues\nrebuild of orders, generation 2: complete\n"), "{resumed}");
+    assert!(
+        resumed
+            .starts_with("job 1 of orders continues\nrebuild of orders, generation 2: complete\n"),
+        "{resumed}"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +103,15 @@ async fn resume_continues_a_job_whose_messages_are_lost() {
     let system = TestStack::over(data).await;
     assert_eq!(system.take_all(CALLS).await.len(), 4);
     let data = system.close().await;
-    let resume = ["projection", "resume", "stock", "--wait", "--json", "--data", data.path().to_str().unwrap()];
+    let resume = [
+        "projection",
+        "resume",
+        "stock",
+        "--wait",
+        "--json",
+        "--data",
+        data.path().to_str().unwrap(),
+    ];
     let resumed = run(resume).await;
     assert_eq!((resumed.status, &resumed.json()["job"]), (0, &json!(1)), "{resumed:?}");
     assert_eq!(resumed.json()["projection"]["report"]["complete"], json!(true));
@@ -89,13 +122,21 @@ async fn waiting(system: &TestStack) -> Child {
     let mut command = ledgerfold(["projection", "rebuild", "stock", "--wait"]);
     command.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    becomes("the job begins", async || system.status("stock").await, |status| !status["job"].is_null()).await;
+    becomes(
+        "the job begins",
+        async || system.status("stock").await,
+        |status| !status["job"].is_null(),
+    )
+    .await;
     child
 }
 
 /// Its exit status, and both outputs.
 async fn ended(child: Child) -> (i32, String, String) {
-    let output = tokio::time::timeout(super::PATIENCE, child.wait_with_output()).await.expect("it waits on").unwrap();
+    let output = tokio::time::timeout(super::PATIENCE, child.wait_with_output())
+        .await
+        .expect("it waits on")
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().expect("it was killed"), text(output.stdout), text(output.stderr))
 }
@@ -139,12 +180,19 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
     system.operate(["projection", "pause", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
     assert_eq!((status, &*failure), (1, ""), "{said}");
-    assert!(said.contains("it is paused: `ledgerfold projection resume stock` continues it"), "{said}");
+    assert!(
+        said.contains("it is paused: `ledgerfold projection resume stock` continues it"),
+        "{said}"
+    );
     let mut resume = ledgerfold(["projection", "resume", "stock", "--wait"]);
     resume.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = resume.spawn().unwrap();
-    becomes("it is resumed", async || system.status("stock").await, |status| status["job"]["paused"] != json!(true))
-        .await;
+    becomes(
+        "it is resumed",
+        async || system.status("stock").await,
+        |status| status["job"]["paused"] != json!(true),
+    )
+    .await;
     system.operate(["projection", "cancel", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
     assert_eq!((status, &*failure), (1, ""), "{said}");
@@ -159,18 +207,24 @@ async fn after_a_kill_during_a_rebuild_the_next_dev_completes_it() {
     let begun = system.done_step("/projections/stock/rebuild", json!({"segments": 64})).await;
     assert_eq!(begun["job"]["segments"], json!(64));
     system
-        .until_status("stock", "some segments are done", |status| status["job"]["segments_done"].as_u64() > Some(2))
+        .until_status("stock", "some segments are done", |status| {
+            status["job"]["segments_done"].as_u64() > Some(2)
+        })
         .await;
     system.dev.kill().await;
     let folder = system.data.path().to_str().unwrap();
     let half = run(["projection", "status", "stock", "--json", "--data", folder]).await.json();
     assert_eq!(half["job"]["number"], json!(1), "it was killed in the middle: {half}");
     let system = Program::over(system.data, &["--without-processes"]).await;
-    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    let ended =
+        system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
     let report = &ended["report"];
     assert_eq!(
         (&report["job"], &report["complete"], &ended["other"]["state"]),
         (&json!(1), &json!(true), &json!("complete"))
     );
-    assert_eq!((&report["last_pass"]["streams"], &report["last_pass"]["present"]), (&json!(41), &json!(41)));
+    assert_eq!(
+        (&report["last_pass"]["streams"], &report["last_pass"]["present"]),
+        (&json!(41), &json!(41))
+    );
 }

@@ -1,15 +1,17 @@
 //! Models Lambda's event source mapping of a FIFO queue.
 //!
-//! The embedded engine with the case's clock provides groups, visibility, receive counts, deduplication and the
-//! dead-letter queue. This model adds Lambda's part: batch size, concurrency and the handling of
-//! responses. FIFO queues have no batching window.
+//! The embedded engine with the case's clock provides groups, visibility, receive counts,
+//! deduplication and the dead-letter queue. This model adds Lambda's part: batch size, concurrency
+//! and the handling of responses. FIFO queues have no batching window.
 
 use super::Outcome;
 use super::clock::Clock;
 use super::policy::FifoPolicy;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
 use handlers::delivery::queue_event;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -37,15 +39,21 @@ pub(crate) struct FifoBatch {
 impl FifoSource {
     /// A mapping of the queue, which gets the attributes of the policy.
     pub(crate) async fn on(sqs: Client, url: &str, policy: FifoPolicy) -> Self {
-        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+        let attributes =
+            sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
         let attributes = attributes.send().await.unwrap().attributes.unwrap();
-        let redrive: serde_json::Value = serde_json::from_str(&attributes[&QueueAttributeName::RedrivePolicy]).unwrap();
+        let redrive: serde_json::Value =
+            serde_json::from_str(&attributes[&QueueAttributeName::RedrivePolicy]).unwrap();
         let dead = &redrive["deadLetterTargetArn"];
         let redrive = json!({"deadLetterTargetArn": dead, "maxReceiveCount": policy.max_receives});
         let request = sqs.set_queue_attributes().queue_url(url);
         let request = request.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
         let visibility_s = (policy.visibility_ms / 1_000).to_string();
-        request.attributes(QueueAttributeName::VisibilityTimeout, visibility_s).send().await.unwrap();
+        request
+            .attributes(QueueAttributeName::VisibilityTimeout, visibility_s)
+            .send()
+            .await
+            .unwrap();
         let (url, arn) = (url.to_owned(), attributes[&QueueAttributeName::QueueArn].clone());
         Self { sqs, url, arn, policy, running: 0, visible_at_ms: BTreeSet::new(), stirred: true }
     }
@@ -75,8 +83,14 @@ impl FifoSource {
     }
 
     async fn receive(&self) -> Vec<Message> {
-        let request = self.sqs.receive_message().queue_url(&self.url).max_number_of_messages(self.policy.batch_size);
-        let request = request.message_system_attribute_names(MessageSystemAttributeName::All).wait_time_seconds(0);
+        let request = self
+            .sqs
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(self.policy.batch_size);
+        let request = request
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .wait_time_seconds(0);
         request.send().await.unwrap().messages.unwrap_or_default()
     }
 
@@ -84,26 +98,35 @@ impl FifoSource {
     pub(crate) async fn answer(&mut self, batch: FifoBatch, outcome: &Outcome<SqsBatchResponse>) {
         self.running -= 1;
         let Outcome::Answered(response) = outcome else { return };
-        let failed: BTreeSet<&str> =
-            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        let failed: BTreeSet<&str> = response
+            .batch_item_failures
+            .iter()
+            .map(|failure| failure.item_identifier.as_str())
+            .collect();
         let known: BTreeSet<&str> = batch.messages.iter().filter_map(Message::message_id).collect();
         if !failed.is_subset(&known) {
             return;
         }
-        let done = batch.messages.iter().filter(|message| !failed.contains(message.message_id().unwrap()));
+        let done =
+            batch.messages.iter().filter(|message| !failed.contains(message.message_id().unwrap()));
         let entries: Vec<_> = done.enumerate().map(|(id, message)| entry(id, message)).collect();
         if entries.is_empty() {
             return;
         }
         // If a message is visible again, its deletion fails and it is handled again.
-        let request = self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let request =
+            self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         request.send().await.unwrap();
         self.stirred = true;
     }
 
     /// When the next message becomes visible.
     pub(crate) fn wakes_at_ms(&self) -> Option<u64> {
-        if self.running >= self.policy.max_concurrency { None } else { self.visible_at_ms.first().copied() }
+        if self.running >= self.policy.max_concurrency {
+            None
+        } else {
+            self.visible_at_ms.first().copied()
+        }
     }
 }
 

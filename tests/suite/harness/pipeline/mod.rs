@@ -1,9 +1,11 @@
-//! The pipeline from the event table's stream to the rows of the read models, on a clock of the case's own.
+//! The pipeline from the event table's stream to the rows of the read models, on a clock of the
+//! case's own.
 //!
-//! A stack on one machine delivers, but it does not fail as AWS does: it may pass over partial failures, never discard,
-//! never bisect. So this models the rules of Lambda's event sources as AWS documents them, and calls the real functions on
-//! the embedded engines. Payloads are real ones: records from the event table's stream, messages from the queues that
-//! fan-out sends to. Time passes only from one wake to the next, so a day costs nothing. An invocation takes effect at the
+//! A stack on one machine delivers, but it does not fail as AWS does: it may pass over partial
+//! failures, never discard, never bisect. So this models the rules of Lambda's event sources as AWS
+//! documents them, and calls the real functions on the embedded engines. Payloads are real ones:
+//! records from the event table's stream, messages from the queues that fan-out sends to. Time
+//! passes only from one wake to the next, so a day costs nothing. An invocation takes effect at the
 //! moment when it begins; its answer comes when it ends.
 //!
 //! | file | what it is |
@@ -12,8 +14,8 @@
 //! | [`pattern`] | a mapping's filter |
 //! | [`policy`] | how the mappings are set |
 //!
-//! Not modelled: child shards (the embedded stream has one shard), tumbling windows, the pace at which Lambda polls and adds
-//! functions, throttled invocations, and the length of its pauses.
+//! Not modelled: child shards (the embedded stream has one shard), tumbling windows, the pace at
+//! which Lambda polls and adds functions, throttled invocations, and the length of its pauses.
 
 pub(crate) mod clock;
 pub(crate) mod fifo_source;
@@ -81,7 +83,8 @@ pub(crate) struct Call {
     pub(crate) at_ms: u64,
     /// Sequence numbers of records, ids of messages.
     pub(crate) items: Vec<String>,
-    /// How often the queue has given out the message that it has given out most often; 0 for records.
+    /// How often the queue has given out the message that it has given out most often; 0 for
+    /// records.
     pub(crate) receives: u32,
 }
 
@@ -136,14 +139,18 @@ impl Pipeline {
         Self::under(StreamPolicy::of_fan_out(), |policy| policy).await
     }
 
-    /// The same with queues that make dead letters sooner: a thousand receives take the clock of a case too long.
+    /// The same with queues that make dead letters sooner: a thousand receives take the clock of a
+    /// case too long.
     pub(crate) async fn with_few_receives() -> Self {
         let few = |policy| FifoPolicy { max_receives: FEW_RECEIVES, ..policy };
         Self::under(StreamPolicy::of_fan_out(), few).await
     }
 
     /// The same with a stream's mapping set so, and every queue's changed so.
-    pub(crate) async fn under(stream: StreamPolicy, change: impl Fn(FifoPolicy) -> FifoPolicy) -> Self {
+    pub(crate) async fn under(
+        stream: StreamPolicy,
+        change: impl Fn(FifoPolicy) -> FifoPolicy,
+    ) -> Self {
         let (clock, wire) = (Clock::new(), FaultInjector::default());
         let stack = TestStack::with_queues_on(clock.of_queues()).await;
         let fan_out = stack.system_over(&wire).fan_out().await.unwrap();
@@ -151,7 +158,8 @@ impl Pipeline {
         let stream = StreamSource::new("shard-1", stream);
         let (consumers, calls, running) = (Vec::new(), Vec::new(), Vec::new());
         let fates: Fates = Box::new(|_| WELL);
-        let mut pipeline = Self { clock, stack, wire, stream, consumers, calls, records, fan_out, fates, running };
+        let mut pipeline =
+            Self { clock, stack, wire, stream, consumers, calls, records, fan_out, fates, running };
         for projection in read_models() {
             let handler = ProjectorHandler::new(projection, pipeline.projector());
             let policy = change(FifoPolicy::of(projection.name));
@@ -202,7 +210,8 @@ impl Pipeline {
 
     /// From now on another program is behind the projection's queue.
     pub(crate) fn deploy(&mut self, projection: Projection, projector: Projector) {
-        self.consumer(projection.name).function = Function::Projector(ProjectorHandler::new(projection, projector));
+        self.consumer(projection.name).function =
+            Function::Projector(ProjectorHandler::new(projection, projector));
     }
 
     pub(crate) fn consumer(&mut self, name: &str) -> &mut Consumer {
@@ -254,7 +263,9 @@ impl Pipeline {
     /// Ends what is due. Whether there was something.
     async fn settle(&mut self) -> bool {
         let now_ms = self.clock.now_ms();
-        let (due, running) = std::mem::take(&mut self.running).into_iter().partition(|(ends_ms, _)| *ends_ms <= now_ms);
+        let (due, running) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|(ends_ms, _)| *ends_ms <= now_ms);
         self.running = running;
         let due: Vec<(u64, Running)> = due;
         let some = !due.is_empty();
@@ -269,7 +280,8 @@ impl Pipeline {
         some
     }
 
-    /// Begins what is due: with the stream, then one batch of each queue. Whether there was something.
+    /// Begins what is due: with the stream, then one batch of each queue. Whether there was
+    /// something.
     async fn begin(&mut self) -> bool {
         let mut some = false;
         while let Some(batch) = self.stream.next_batch(self.clock.now_ms()) {
@@ -289,7 +301,8 @@ impl Pipeline {
         let items = batch.event.records.iter().map(|record| number(record).to_owned()).collect();
         let timeout_ms = self.stream.timeout_ms();
         let (fate, ends_ms) = self.fate(FAN_OUT, items, 0, timeout_ms);
-        let handled = AssertUnwindSafe(self.fan_out.handle(batch.event.clone())).catch_unwind().await;
+        let handled =
+            AssertUnwindSafe(self.fan_out.handle(batch.event.clone())).catch_unwind().await;
         self.running.push((ends_ms, Running::Stream(batch, outcome(handled, fate))));
         self.stir_consumers();
     }
@@ -313,7 +326,8 @@ impl Pipeline {
     async fn call(&mut self, index: usize, batch: FifoBatch) {
         let Consumer { name, source, function } = &self.consumers[index];
         let (name, timeout_ms, function) = (*name, source.policy.timeout_ms, function.clone());
-        let items = batch.messages.iter().filter_map(Message::message_id).map(str::to_owned).collect();
+        let items =
+            batch.messages.iter().filter_map(Message::message_id).map(str::to_owned).collect();
         let (fate, ends_ms) = self.fate(name, items, most_receives(&batch.event), timeout_ms);
         let handled = AssertUnwindSafe(function.call(batch.event.clone())).catch_unwind().await;
         self.running.push((ends_ms, Running::Queue(index, batch, outcome(handled, fate))));
@@ -326,7 +340,13 @@ impl Pipeline {
     }
 
     /// Notes the call and draws what becomes of it, and when.
-    fn fate(&mut self, function: &'static str, items: Vec<String>, receives: u32, timeout_ms: u64) -> (Fate, u64) {
+    fn fate(
+        &mut self,
+        function: &'static str,
+        items: Vec<String>,
+        receives: u32,
+        timeout_ms: u64,
+    ) -> (Fate, u64) {
         let call = Call { function, at_ms: self.clock.now_ms(), items, receives };
         let fate = (self.fates)(&call);
         self.wire.arm(fate.fault);
@@ -394,6 +414,9 @@ fn outcome<R>(handled: std::thread::Result<R>, fate: Fate) -> Outcome<R> {
 }
 
 fn most_receives(event: &SqsEvent) -> u32 {
-    let counts = event.records.iter().filter_map(|message| message.attributes.get("ApproximateReceiveCount"));
+    let counts = event
+        .records
+        .iter()
+        .filter_map(|message| message.attributes.get("ApproximateReceiveCount"));
     counts.filter_map(|count| count.parse().ok()).max().unwrap_or(0)
 }

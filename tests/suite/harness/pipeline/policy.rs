@@ -57,18 +57,30 @@ impl StreamPolicy {
         let mapping = template.properties("FanOutMapping");
         let seconds = |name: &str| mapping.get(name).map(|value| number(value) * 1_000);
         let filters = mapping["FilterCriteria"]["Filters"].as_array().cloned().unwrap_or_default();
-        let pattern = |filter: &Value| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
-        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "responses would be ignored");
+        let pattern =
+            |filter: &Value| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"]),
+            "responses would be ignored"
+        );
         Self {
             batch_size: small(&mapping["BatchSize"]),
             batching_window_ms: seconds("MaximumBatchingWindowInSeconds").unwrap_or(0),
             parallelization_factor: mapping.get("ParallelizationFactor").map_or(1, small),
             bisect: mapping["BisectBatchOnFunctionError"] == true,
             // -1: unlimited until the record is too old.
-            max_retries: mapping.get("MaximumRetryAttempts").filter(|retries| **retries != -1).map(small),
+            max_retries: mapping
+                .get("MaximumRetryAttempts")
+                .filter(|retries| **retries != -1)
+                .map(small),
             max_record_age_ms: seconds("MaximumRecordAgeInSeconds"),
             filters: filters.iter().map(pattern).collect(),
-            start: if mapping["StartingPosition"] == "LATEST" { Start::Latest } else { Start::TrimHorizon },
+            start: if mapping["StartingPosition"] == "LATEST" {
+                Start::Latest
+            } else {
+                Start::TrimHorizon
+            },
             timeout_ms: timeout_ms(&template, mapping),
         }
     }
@@ -88,7 +100,11 @@ impl FifoPolicy {
             other => panic!("no mapping is known of {other}"),
         });
         let queue = template.properties(get_att(&mapping["EventSourceArn"]).unwrap().0);
-        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "responses would be ignored");
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"]),
+            "responses would be ignored"
+        );
         Self {
             batch_size: small(&mapping["BatchSize"]),
             max_concurrency: small(&mapping["ScalingConfig"]["MaximumConcurrency"]),

@@ -18,7 +18,10 @@ impl Records {
         let stream = streams.describe_stream().stream_arn(&stream_arn).send().await.unwrap();
         let shards = stream.stream_description.unwrap().shards.unwrap();
         let [shard] = shards.as_slice() else { panic!("the stream has {} shards", shards.len()) };
-        let request = streams.get_shard_iterator().stream_arn(&stream_arn).shard_id(shard.shard_id().unwrap());
+        let request = streams
+            .get_shard_iterator()
+            .stream_arn(&stream_arn)
+            .shard_id(shard.shard_id().unwrap());
         let request = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
         Self { stream_arn, iterator: request.unwrap().shard_iterator.unwrap() }
     }

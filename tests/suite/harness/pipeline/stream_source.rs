@@ -1,7 +1,8 @@
 //! Models Lambda's event source mapping of one shard: a state machine without a clock.
 //!
-//! Where AWS's documentation is unclear, this models the worst case. A response with an unknown identifier fails the whole
-//! batch. Progress within a batch does not reset retries. Records after one that fails every time are discarded with it.
+//! Where AWS's documentation is unclear, this models the worst case. A response with an unknown
+//! identifier fails the whole batch. Progress within a batch does not reset retries. Records after
+//! one that fails every time are discarded with it.
 
 use super::pattern::passes;
 use super::policy::{Start, StreamPolicy};
@@ -33,7 +34,8 @@ pub(crate) struct StreamBatch {
     lane: usize,
 }
 
-/// The message to the on-failure destination: the position of discarded records, without their content.
+/// The message to the on-failure destination: the position of discarded records, without their
+/// content.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Discarded {
@@ -92,7 +94,12 @@ impl StreamSource {
     }
 
     /// A new mapping of a stream with these records.
-    pub(crate) fn made_on(shard: &str, policy: StreamPolicy, older: Vec<EventRecord>, at_ms: u64) -> Self {
+    pub(crate) fn made_on(
+        shard: &str,
+        policy: StreamPolicy,
+        older: Vec<EventRecord>,
+        at_ms: u64,
+    ) -> Self {
         let start = policy.start;
         let mut source = Self::new(shard, policy);
         if start == Start::TrimHorizon {
@@ -129,7 +136,12 @@ impl StreamSource {
         let (policy, lane) = (&self.policy, &mut self.lanes[index]);
         if lane.batches.is_empty() && lane.is_ready(policy, now_ms) {
             let records = lane.gather(policy);
-            lane.batches.push_back(Pending { records, calls: 0, retries: 0, not_before_ms: now_ms });
+            lane.batches.push_back(Pending {
+                records,
+                calls: 0,
+                retries: 0,
+                not_before_ms: now_ms,
+            });
         }
         let batch = lane.batches.front_mut().filter(|batch| batch.not_before_ms <= now_ms)?;
         (batch.calls, lane.busy) = (batch.calls + 1, true);
@@ -139,7 +151,12 @@ impl StreamSource {
     }
 
     /// Ends a batch.
-    pub(crate) fn answer(&mut self, batch: &StreamBatch, outcome: &Outcome<DynamoDbEventResponse>, now_ms: u64) {
+    pub(crate) fn answer(
+        &mut self,
+        batch: &StreamBatch,
+        outcome: &Outcome<DynamoDbEventResponse>,
+        now_ms: u64,
+    ) {
         let lane = &mut self.lanes[batch.lane];
         let mut pending = lane.batches.pop_front().expect("an answer is to a batch");
         (lane.busy, lane.gathering_since_ms) = (false, now_ms);
@@ -210,7 +227,11 @@ impl StreamSource {
 
     /// When the next batch is due.
     pub(crate) fn wakes_at_ms(&self) -> Option<u64> {
-        self.lanes.iter().filter(|lane| !lane.busy).filter_map(|lane| lane.wakes_at_ms(&self.policy)).min()
+        self.lanes
+            .iter()
+            .filter(|lane| !lane.busy)
+            .filter_map(|lane| lane.wakes_at_ms(&self.policy))
+            .min()
     }
 
     /// The function's time-out.
@@ -237,15 +258,21 @@ impl StreamSource {
 
     /// How many records are neither handled nor discarded.
     pub(crate) fn left(&self) -> usize {
-        let batches = self.lanes.iter().flat_map(|lane| &lane.batches).map(|batch| batch.records.len());
+        let batches =
+            self.lanes.iter().flat_map(|lane| &lane.batches).map(|batch| batch.records.len());
         self.lanes.iter().map(|lane| lane.waiting.len()).chain(batches).sum()
     }
 
-    /// Records of one item are always in the same lane, because Lambda keeps the order per partition and sort key.
+    /// Records of one item are always in the same lane, because Lambda keeps the order per
+    /// partition and sort key.
     fn lane_of(&self, record: &EventRecord) -> usize {
-        let part = |name: &str| record.change.keys.get(name).map(|part| format!("{part:?}")).unwrap_or_default();
+        let part = |name: &str| {
+            record.change.keys.get(name).map(|part| format!("{part:?}")).unwrap_or_default()
+        };
         let key = part("stream_id") + &part("version");
-        let hash = key.bytes().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+        let hash = key
+            .bytes()
+            .fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
         usize::try_from(hash).unwrap() % self.lanes.len()
     }
 }
@@ -253,9 +280,11 @@ impl StreamSource {
 impl Lane {
     /// Removes records beyond the retention.
     fn trim(&mut self, now_ms: u64) -> usize {
-        let count =
-            |lane: &Self| lane.waiting.len() + lane.batches.iter().map(|batch| batch.records.len()).sum::<usize>();
-        let (before, is_kept) = (count(self), |arrived: &Arrived| now_ms.saturating_sub(arrived.at_ms) < RETENTION_MS);
+        let count = |lane: &Self| {
+            lane.waiting.len() + lane.batches.iter().map(|batch| batch.records.len()).sum::<usize>()
+        };
+        let (before, is_kept) =
+            (count(self), |arrived: &Arrived| now_ms.saturating_sub(arrived.at_ms) < RETENTION_MS);
         self.waiting.retain(is_kept);
         self.batches.iter_mut().for_each(|batch| batch.records.retain(is_kept));
         self.batches.retain(|batch| !batch.records.is_empty());
@@ -264,7 +293,8 @@ impl Lane {
 
     fn is_ready(&self, policy: &StreamPolicy, now_ms: u64) -> bool {
         let is_over = now_ms >= self.gathering_since_ms + policy.batching_window_ms;
-        !self.waiting.is_empty() && (is_over || self.fitting(policy) < self.waiting.len() || self.is_full(policy))
+        !self.waiting.is_empty()
+            && (is_over || self.fitting(policy) < self.waiting.len() || self.is_full(policy))
     }
 
     fn is_full(&self, policy: &StreamPolicy) -> bool {
@@ -301,7 +331,8 @@ fn done(records: &[Arrived], response: &DynamoDbEventResponse) -> Option<usize> 
     let place = |identifier: &Option<String>| {
         records.iter().position(|arrived| identifier.as_deref() == Some(number(&arrived.record)))
     };
-    let failures = response.batch_item_failures.iter().map(|failure| place(&failure.item_identifier));
+    let failures =
+        response.batch_item_failures.iter().map(|failure| place(&failure.item_identifier));
     let places: Option<Vec<usize>> = failures.collect();
     Some(places?.into_iter().min().unwrap_or(records.len()))
 }

@@ -28,18 +28,34 @@ async fn shown(script: String) -> String {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let service = Router::new().route("/", get(move || std::future::ready(Html(page))));
     let server = tokio::spawn(async move { axum::serve(listener, service).await });
-    assert!(Path::new(CHROMIUM).exists(), "{CHROMIUM} is missing: apt-get install --no-install-recommends chromium");
+    assert!(
+        Path::new(CHROMIUM).exists(),
+        "{CHROMIUM} is missing: apt-get install --no-install-recommends chromium"
+    );
     let profile = TempDir::new().unwrap();
     let mut browser = Command::new(CHROMIUM);
-    browser.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]);
-    browser.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+    browser.args([
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+    ]);
+    browser.args([
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]);
     browser.arg(format!("--user-data-dir={}", profile.path().display()));
     browser.args(["--timeout=20000", "--virtual-time-budget=20000", "--dump-dom", &url]);
     let output = browser.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(PATIENCE, output).await.expect("the browser does not end").unwrap();
+    let output =
+        tokio::time::timeout(PATIENCE, output).await.expect("the browser does not end").unwrap();
     server.abort();
-    let (dom, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let written = dom.split_once("<pre id=\"out\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let (dom, said) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let written =
+        dom.split_once("<pre id=\"out\">").and_then(|(_, rest)| rest.split_once("</pre>"));
     let (written, _) = written.unwrap_or_else(|| panic!("{dom}\n{said}"));
     assert!(written.ends_with("the end\n"), "{dom}\n{said}");
     written.to_owned()
@@ -88,5 +104,8 @@ async fn a_page_of_another_origin_takes_no_operators_step() {
     let dom = shown(script).await;
     assert_eq!(dom.matches("blocked").count(), 2, "{dom}");
     let Response { status, body: orders, .. } = system.get("/projections/orders").await;
-    assert_eq!((status, &orders["job"], &orders["report"]), (200, &serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(
+        (status, &orders["job"], &orders["report"]),
+        (200, &serde_json::Value::Null, &serde_json::Value::Null)
+    );
 }

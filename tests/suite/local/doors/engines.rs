@@ -37,12 +37,16 @@ async fn a_message_without_the_key_records_nothing_as_another() {
         "QueueUrl": queue, "MessageBody": forged().to_string(),
         "MessageGroupId": format!("stock-{ISBN}"), "MessageDeduplicationId": "forged",
     });
-    let request = system.http.post(sqs).headers(unsigned("AmazonSQS.SendMessage")).body(message.to_string());
+    let request =
+        system.http.post(sqs).headers(unsigned("AmazonSQS.SendMessage")).body(message.to_string());
     let answer = request.try_clone().unwrap().send().await.unwrap();
     assert_eq!(answer.status(), 400);
     let body: Value = answer.json().await.unwrap();
     assert_eq!(body["__type"], "com.amazon.coral.service#MissingAuthenticationTokenException");
-    assert!(body["message"].as_str().unwrap().contains("access key that `ledgerfold dev` prints"), "{body}");
+    assert!(
+        body["message"].as_str().unwrap().contains("access key that `ledgerfold dev` prints"),
+        "{body}"
+    );
     // A signature that emulators accept.
     let test = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/sqs/aws4_request, \
         SignedHeaders=host;x-amz-date;x-amz-target, Signature=0";
@@ -51,12 +55,17 @@ async fn a_message_without_the_key_records_nothing_as_another() {
     assert_eq!(body["__type"], "com.amazon.coral.service#UnrecognizedClientException");
     // The key of another start.
     let others = Endpoints::of_one(sqs, AccessKey::generate().unwrap());
-    let sent = Clients::loopback(&others).sqs.send_message().queue_url(&queue).message_body(forged().to_string());
+    let sent = Clients::loopback(&others)
+        .sqs
+        .send_message()
+        .queue_url(&queue)
+        .message_body(forged().to_string());
     let error = sent.message_group_id("g").message_deduplication_id("d").send().await.unwrap_err();
     assert_eq!(error.code(), Some("UnrecognizedClientException"));
 
     let known = clients(&system.exports).sqs.get_queue_attributes().queue_url(&queue);
-    let known = known.attribute_names(aws_sdk_sqs::types::QueueAttributeName::All).send().await.unwrap();
+    let known =
+        known.attribute_names(aws_sdk_sqs::types::QueueAttributeName::All).send().await.unwrap();
     let attributes = known.attributes.unwrap();
     let waiting = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
     assert_eq!(attributes[&waiting], "0", "nothing was taken");
@@ -66,15 +75,24 @@ async fn a_message_without_the_key_records_nothing_as_another() {
 #[tokio::test]
 async fn no_engine_answers_a_web_page() {
     let system = Program::start().await;
-    for endpoint in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"].map(|name| system.variable(name)) {
-        let preflight = system.http.request(reqwest::Method::OPTIONS, endpoint).header("origin", "http://evil.example");
+    for endpoint in
+        ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"].map(|name| system.variable(name))
+    {
+        let preflight = system
+            .http
+            .request(reqwest::Method::OPTIONS, endpoint)
+            .header("origin", "http://evil.example");
         let preflight = preflight.header("access-control-request-method", "POST");
-        let request = system.http.post(endpoint).headers(unsigned("DynamoDB_20120810.ListTables")).body("{}");
+        let request =
+            system.http.post(endpoint).headers(unsigned("DynamoDB_20120810.ListTables")).body("{}");
         let of_page = request.try_clone().unwrap().header("origin", "null");
         let rebound = request.header("host", "evil.example");
-        for (what, request) in [("preflight", preflight), ("page", of_page), ("rebound name", rebound)] {
+        for (what, request) in
+            [("preflight", preflight), ("page", of_page), ("rebound name", rebound)]
+        {
             let answer = request.send().await.unwrap();
-            let told = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-"));
+            let told =
+                answer.headers().keys().any(|name| name.as_str().starts_with("access-control-"));
             assert_eq!((answer.status().as_u16(), told), (403, false), "{what} to {endpoint}");
         }
         let looked = system.http.get(endpoint).send().await.unwrap();

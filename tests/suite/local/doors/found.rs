@@ -8,16 +8,24 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Runs a command in that folder. Returns its exit status and output.
-async fn beside(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+async fn beside(
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (i32, String, String) {
     let mut command = ledgerfold(arguments.iter().copied());
-    let output = command.current_dir(folder).envs(environment.iter().copied()).output().await.unwrap();
+    let output =
+        command.current_dir(folder).envs(environment.iter().copied()).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 /// `dev` as it runs without arguments, but for the port.
 async fn dev_in(folder: &Path) -> Dev {
-    Dev::start_command(ledgerfold(["dev", "--port", "0", "--without-processes"]).current_dir(folder)).await
+    Dev::start_command(
+        ledgerfold(["dev", "--port", "0", "--without-processes"]).current_dir(folder),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -26,7 +34,9 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
     let dev = dev_in(folder.path()).await;
     let data = folder.path().join(".ledgerfold");
     let endpoint = ["projection", "list", "--endpoint", "http://127.0.0.1:1"];
-    for arguments in [&["projection", "list"][..], &["audit", "verify", "--all"], &["tables", "create"]] {
+    for arguments in
+        [&["projection", "list"][..], &["audit", "verify", "--all"], &["tables", "create"]]
+    {
         let (status, _, said) = beside(folder.path(), arguments, &[]).await;
         assert_eq!((status, &*said), (0, ""), "{arguments:?}");
         // From another folder: with the option, or with the variable that `dev` reads, too.
@@ -49,7 +59,12 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
     assert!(!data.join("running.json").exists());
     let (status, _, said) = beside(folder.path(), &["projection", "list"], &[]).await;
     assert_eq!(status, 3);
-    assert!(said.starts_with("ledgerfold: no running instance found: start `ledgerfold dev` in this folder"), "{said}");
+    assert!(
+        said.starts_with(
+            "ledgerfold: no running instance found: start `ledgerfold dev` in this folder"
+        ),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +74,9 @@ async fn a_killed_dev_is_reported_and_starts_again() {
     let process = dev.id();
     dev.kill().await;
     let (status, _, said) = beside(folder.path(), &["projection", "list"], &[]).await;
-    let gone = format!("running.json names process {process}, which is gone: start `ledgerfold dev` again");
+    let gone = format!(
+        "running.json names process {process}, which is gone: start `ledgerfold dev` again"
+    );
     assert!(status == 3 && said.contains(&gone), "{said}");
     // Its folder is free for another start.
     let data = ["projection", "list", "--data", ".ledgerfold"];
@@ -77,7 +94,8 @@ async fn the_data_folder_and_its_files_are_their_owners_alone() {
     let _dev = Dev::start(&data).await;
     assert_eq!(mode(&data), 0o700);
     let mut files = 0;
-    for entry in fs::read_dir(&data).unwrap().chain(fs::read_dir(data.join("checkpoints")).unwrap()) {
+    for entry in fs::read_dir(&data).unwrap().chain(fs::read_dir(data.join("checkpoints")).unwrap())
+    {
         let path = entry.unwrap().path();
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(mode(&path), expected, "{}", path.display());

@@ -51,12 +51,16 @@ async fn a_connection_beyond_the_limit_is_503() {
     }
     for _ in 0..5 {
         let refused = raw(&url, GET).await;
-        assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nRetry-After: 1\r\n"), "{refused}");
+        assert!(
+            refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nRetry-After: 1\r\n"),
+            "{refused}"
+        );
         assert!(refused.ends_with("\r\n\r\nno room"), "{refused}");
     }
     drop(held.pop());
     // The server notices a moment later that it is gone.
-    let mut answer = raw(&url, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let mut answer =
+        raw(&url, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     while answer.starts_with("HTTP/1.1 503 ") {
         answer = raw(&url, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     }
@@ -81,7 +85,10 @@ async fn a_body_that_stalls_is_answered() {
     let head = "POST /stock/9780306406157/receive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
         Content-Length: 15\r\n\r\n{\"quanti";
     let answer = raw(&system.dev.url, head.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("problems/slow-body"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("problems/slow-body"),
+        "{answer}"
+    );
     assert!(system.events(&format!("stock-{ISBN}")).await.is_empty());
 }
 

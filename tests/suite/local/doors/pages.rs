@@ -5,7 +5,12 @@ use crate::harness::program::{Dev, ledgerfold};
 use reqwest::Method;
 use serde_json::Value;
 
-async fn answered(system: &Program, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+async fn answered(
+    system: &Program,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, Value) {
     let mut request = system.http.request(method, format!("{}{path}", system.dev.url));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -26,22 +31,40 @@ async fn a_foreign_pages_request_is_rejected_with_the_reason() {
         (("sec-fetch-site", "same-site"), 403, "foreign-page"),
         (("host", "evil.example"), 421, "unknown-host"),
     ] {
-        for (method, path) in [(Method::GET, "/orders/o"), (Method::POST, "/orders"), (Method::OPTIONS, "/orders")] {
+        for (method, path) in
+            [(Method::GET, "/orders/o"), (Method::POST, "/orders"), (Method::OPTIONS, "/orders")]
+        {
             let (found, problem) = answered(&system, method, path, &[headers]).await;
             assert_eq!(found, status, "{headers:?}: {problem}");
             assert_eq!(problem["type"], format!("https://ledgerfold.dev/problems/{slug}"));
             assert!(problem["instance"].is_string() && problem["detail"].is_string(), "{problem}");
         }
     }
-    for headers in [("origin", &*own), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none")] {
-        assert_eq!(answered(&system, Method::GET, "/projections", &[headers]).await.0, 200, "{headers:?}");
+    for headers in
+        [("origin", &*own), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none")]
+    {
+        assert_eq!(
+            answered(&system, Method::GET, "/projections", &[headers]).await.0,
+            200,
+            "{headers:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_step_needs_a_content_type() {
     let system = Program::start().await;
-    for step in ["rebuild", "pause", "resume", "cancel", "switch", "rollback", "drop", "reconcile", "redrive"] {
+    for step in [
+        "rebuild",
+        "pause",
+        "resume",
+        "cancel",
+        "switch",
+        "rollback",
+        "drop",
+        "reconcile",
+        "redrive",
+    ] {
         let path = format!("/projections/orders/{step}");
         assert_eq!(answered(&system, Method::POST, &path, &[]).await.0, 415, "{step}");
         let form = ("content-type", "application/x-www-form-urlencoded");
@@ -64,16 +87,22 @@ async fn http_2_without_tls_and_requests_without_a_host_are_refused() {
 
 #[tokio::test]
 async fn with_tokens_any_host_is_served_and_no_foreign_page() {
-    let (folder, http) = (tempfile::tempdir().unwrap(), reqwest::Client::builder().timeout(DEADLINE).no_proxy());
+    let (folder, http) =
+        (tempfile::tempdir().unwrap(), reqwest::Client::builder().timeout(DEADLINE).no_proxy());
     let (keys, data) = (folder.path().join("keys"), folder.path().join("data"));
     let (keys, data) = (keys.to_str().unwrap(), data.to_str().unwrap());
-    assert!(ledgerfold(["tokens", "create", "--dir", keys]).output().await.unwrap().status.success());
+    assert!(
+        ledgerfold(["tokens", "create", "--dir", keys]).output().await.unwrap().status.success()
+    );
     let key_set = format!("{keys}/jwks.json");
     let auth = ["--auth", &key_set, "--issuer", "ledgerfold-tokens", "--audience", "ledgerfold"];
-    let arguments = [&["dev", "--port", "0", "--without-processes", "--data", data], &auth[..]].concat();
+    let arguments =
+        [&["dev", "--port", "0", "--without-processes", "--data", data], &auth[..]].concat();
     let dev = Dev::start_command(&mut ledgerfold(arguments)).await;
     let (http, url) = (http.build().unwrap(), format!("{}/healthz", dev.url));
-    for (headers, status) in [(("host", "shop.example"), 200), (("origin", "http://evil.example"), 403)] {
+    for (headers, status) in
+        [(("host", "shop.example"), 200), (("origin", "http://evil.example"), 403)]
+    {
         let answer = http.get(&url).header(headers.0, headers.1).send().await.unwrap();
         assert_eq!(answer.status(), status, "{headers:?}");
     }

@@ -21,14 +21,17 @@ const NOVEL: &str = "9780306406157";
 
 /// A fresh copy of the folder.
 fn folder() -> TempDir {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/local/older_data_folder/of_2026_11_30");
+    let kept =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/local/older_data_folder/of_2026_11_30");
     let folder = TempDir::new().unwrap();
     for database in ["dynamodb.db", "sqs.db"] {
         let packed = std::fs::read(kept.join(format!("{database}.zst"))).unwrap();
-        std::fs::write(folder.path().join(database), zstd::stream::decode_all(&*packed).unwrap()).unwrap();
+        std::fs::write(folder.path().join(database), zstd::stream::decode_all(&*packed).unwrap())
+            .unwrap();
     }
     std::fs::create_dir(folder.path().join("checkpoints")).unwrap();
-    std::fs::copy(kept.join("fan-out.json"), folder.path().join("checkpoints/fan-out.json")).unwrap();
+    std::fs::copy(kept.join("fan-out.json"), folder.path().join("checkpoints/fan-out.json"))
+        .unwrap();
     std::fs::copy(kept.join("ledgerfold.json"), folder.path().join("ledgerfold.json")).unwrap();
     folder
 }
@@ -75,7 +78,9 @@ async fn recorded_commands_of_an_older_folder_are_replayed() {
     let client = Client::of(&dev.url);
     let receive = format!("/stock/{NOVEL}/receive");
     // The first is older than the listed ids of the snapshot. The last was queued.
-    for (key, quantity, version) in [("delivery-1", 10, 1), ("delivery-120", 10, 120), ("later", 5, 125)] {
+    for (key, quantity, version) in
+        [("delivery-1", 10, 1), ("delivery-120", 10, 120), ("later", 5, 125)]
+    {
         let (answer, replayed) = send(&client, &receive, key, json!({"quantity": quantity})).await;
         assert_eq!((&answer["version"], replayed), (&json!(version), true), "{key}: {answer}");
     }
@@ -88,16 +93,27 @@ async fn an_older_folder_is_written_to() {
     let folder = folder();
     let dev = Dev::start_whole(folder.path()).await;
     let client = Client::of(&dev.url);
-    for (order, status) in [(SHIPPED, "shipped"), (CANCELLED, "cancelled"), (REJECTED, "rejected")] {
+    for (order, status) in [(SHIPPED, "shipped"), (CANCELLED, "cancelled"), (REJECTED, "rejected")]
+    {
         becomes(&client, order, status).await;
     }
     let (placed, replayed) = send(&client, "/orders", "new", copies(3)).await;
     assert!(!replayed);
-    becomes(&client, placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    becomes(
+        &client,
+        placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(),
+        "confirmed",
+    )
+    .await;
     // The order that fulfilment had not handled.
     let (waiting, replayed) = send(&client, "/orders", "waiting", copies(1)).await;
     assert!(replayed);
-    becomes(&client, waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    becomes(
+        &client,
+        waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(),
+        "confirmed",
+    )
+    .await;
     // The parked stream is still listed, and `resume` applies it.
     let parked = client.read("/projections/orders/parked").await;
     assert_eq!(parked["streams"][0]["stream"], json!(format!("order-{PARKED}")), "{parked}");
@@ -119,7 +135,12 @@ async fn an_older_folder_is_written_to() {
 async fn the_audit_trail_of_an_older_folder_is_readable() {
     let folder = folder();
     let was = told(&folder, &["audit", "at", &format!("order-{SHIPPED}"), "--version", "1"]).await;
-    assert_eq!((&was["state"]["status"], &was["verified"]), (&json!("placed"), &json!(true)), "{was}");
-    let found = told(&folder, &["audit", "search", "--actor", "ann", "--type", "OrderCancelled"]).await;
+    assert_eq!(
+        (&was["state"]["status"], &was["verified"]),
+        (&json!("placed"), &json!(true)),
+        "{was}"
+    );
+    let found =
+        told(&folder, &["audit", "search", "--actor", "ann", "--type", "OrderCancelled"]).await;
     assert_eq!(found["events"].as_array().unwrap().len(), 2, "{found}");
 }

@@ -27,7 +27,14 @@ fn numbered(count: usize) -> Vec<SendMessageBatchRequestEntry> {
 
 async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(numbered(10))).send().await.unwrap();
+    let sent = engine
+        .client
+        .send_message_batch()
+        .queue_url(&url)
+        .set_entries(Some(numbered(10)))
+        .send()
+        .await
+        .unwrap();
     assert_eq!((sent.successful().len(), sent.failed().len()), (10, 0));
     assert!(sent.successful().iter().all(|sent| sent.md5_of_message_body().len() == 32));
     let held = engine.await_messages(&url, 10).await;
@@ -35,7 +42,9 @@ async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &QueueEngin
 
     let mut hide = engine.client.change_message_visibility_batch().queue_url(&url);
     for (n, message) in held.iter().enumerate() {
-        let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(n.to_string()).visibility_timeout(0);
+        let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+            .id(n.to_string())
+            .visibility_timeout(0);
         hide = hide.entries(entry.receipt_handle(handle(message)).build().unwrap());
     }
     assert_eq!(hide.send().await.unwrap().successful().len(), 10);
@@ -48,33 +57,45 @@ async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &QueueEngin
     }
     let deleted = delete.send().await.unwrap();
     assert_eq!((deleted.successful().len(), deleted.failed().len()), (10, 0));
-    for name in
-        [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible]
-    {
+    for name in [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ] {
         assert_eq!(engine.attribute(&url, name).await.as_deref(), Some("0"));
     }
 }
 
 async fn an_empty_batch_is_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(vec![])).send().await;
+    let sent =
+        engine.client.send_message_batch().queue_url(&url).set_entries(Some(vec![])).send().await;
     assert!(sent.unwrap_err().into_service_error().is_empty_batch_request());
-    let deleted = engine.client.delete_message_batch().queue_url(&url).set_entries(Some(vec![])).send().await;
+    let deleted =
+        engine.client.delete_message_batch().queue_url(&url).set_entries(Some(vec![])).send().await;
     assert!(deleted.unwrap_err().into_service_error().is_empty_batch_request());
-    let request = engine.client.change_message_visibility_batch().queue_url(&url).set_entries(Some(vec![]));
+    let request =
+        engine.client.change_message_visibility_batch().queue_url(&url).set_entries(Some(vec![]));
     assert!(request.send().await.unwrap_err().into_service_error().is_empty_batch_request());
 }
 
 async fn eleven_entries_are_too_many(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(numbered(11))).send().await;
+    let sent = engine
+        .client
+        .send_message_batch()
+        .queue_url(&url)
+        .set_entries(Some(numbered(11)))
+        .send()
+        .await;
     assert!(sent.unwrap_err().into_service_error().is_too_many_entries_in_batch_request());
     assert!(engine.receive(&url, 10).await.is_empty());
 }
 
 async fn ids_within_a_batch_are_distinct_and_well_formed(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let send = |entries: Vec<_>| engine.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send();
+    let send = |entries: Vec<_>| {
+        engine.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send()
+    };
     let repeated = send(vec![entry("a", "1"), entry("a", "2")]).await;
     assert!(repeated.unwrap_err().into_service_error().is_batch_entry_ids_not_distinct());
     for id in ["with space", "dot.", &"i".repeat(81)] {
@@ -87,8 +108,12 @@ async fn ids_within_a_batch_are_distinct_and_well_formed(engine: &QueueEngine) {
 async fn a_wrong_entry_fails_alone(engine: &QueueEngine) {
     let url = engine.queue().await;
     let request = engine.client.send_message_batch().queue_url(&url).entries(entry("good", "good"));
-    let sent = request.entries(entry("bad", "\u{1}")).entries(entry("fine", "fine")).send().await.unwrap();
-    assert_eq!(sent.successful().iter().map(|sent| sent.id()).collect::<Vec<_>>(), ["good", "fine"]);
+    let sent =
+        request.entries(entry("bad", "\u{1}")).entries(entry("fine", "fine")).send().await.unwrap();
+    assert_eq!(
+        sent.successful().iter().map(|sent| sent.id()).collect::<Vec<_>>(),
+        ["good", "fine"]
+    );
     let failed = &sent.failed()[0];
     assert_eq!((failed.id(), failed.sender_fault()), ("bad", true));
     assert_eq!(failed.code(), "InvalidMessageContents");
@@ -102,14 +127,29 @@ async fn a_wrong_receipt_handle_fails_alone(engine: &QueueEngine) {
     let entry = |id: &str, handle: &str| {
         DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build().unwrap()
     };
-    let request = engine.client.delete_message_batch().queue_url(&url).entries(entry("good", handle(&message)));
+    let request = engine
+        .client
+        .delete_message_batch()
+        .queue_url(&url)
+        .entries(entry("good", handle(&message)));
     let deleted = request.entries(entry("bad", "garbage")).send().await.unwrap();
     assert_eq!(deleted.successful()[0].id(), "good");
-    assert_eq!((deleted.failed()[0].id(), deleted.failed()[0].code()), ("bad", "ReceiptHandleIsInvalid"));
+    assert_eq!(
+        (deleted.failed()[0].id(), deleted.failed()[0].code()),
+        ("bad", "ReceiptHandleIsInvalid")
+    );
 
-    let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id("bad").receipt_handle("garbage");
+    let entry =
+        ChangeMessageVisibilityBatchRequestEntry::builder().id("bad").receipt_handle("garbage");
     let entry = entry.visibility_timeout(1).build().unwrap();
-    let hidden = engine.client.change_message_visibility_batch().queue_url(&url).entries(entry).send().await.unwrap();
+    let hidden = engine
+        .client
+        .change_message_visibility_batch()
+        .queue_url(&url)
+        .entries(entry)
+        .send()
+        .await
+        .unwrap();
     assert_eq!((hidden.successful().len(), hidden.failed().len()), (0, 1));
 }
 
@@ -122,5 +162,8 @@ async fn a_batch_keeps_the_order_of_a_group(engine: &QueueEngine) {
     let request = engine.client.send_message_batch().queue_url(&url);
     let sent = request.set_entries(Some((0..10).map(in_group).collect())).send().await.unwrap();
     assert!(sent.successful().iter().map(|sent| sent.sequence_number()).is_sorted());
-    assert_eq!(bodies(&engine.receive(&url, 10).await), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(
+        bodies(&engine.receive(&url, 10).await),
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    );
 }

@@ -8,7 +8,10 @@ use futures::future::join_all;
 
 use super::{QueueEngine, handle};
 
-cases!(eight_consumers_get_each_message_of_a_standard_queue_once, eight_consumers_keep_the_order_of_twenty_groups,);
+cases!(
+    eight_consumers_get_each_message_of_a_standard_queue_once,
+    eight_consumers_keep_the_order_of_twenty_groups,
+);
 
 const CONSUMERS: usize = 8;
 const GROUPS: usize = 20;
@@ -65,12 +68,18 @@ fn group(message: &Message) -> String {
 async fn fill(engine: &QueueEngine, url: &str, group: usize) {
     for first in (0..MESSAGES_PER_GROUP).step_by(5) {
         let entry = |n: usize| {
-            let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(n.to_string());
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(n.to_string())
+                .message_body(n.to_string());
             let entry = entry.message_group_id(format!("group-{group}"));
             entry.message_deduplication_id(format!("{group}-{n}")).build().unwrap()
         };
         let request = engine.client.send_message_batch().queue_url(url);
-        let sent = request.set_entries(Some((first..first + 5).map(entry).collect())).send().await.unwrap();
+        let sent = request
+            .set_entries(Some((first..first + 5).map(entry).collect()))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(sent.successful().len(), 5);
     }
 }
@@ -81,12 +90,20 @@ async fn consume(engine: &QueueEngine, url: &str, consumer: usize, ledger: &Mute
         let messages = engine.receive_waiting(url, most, 1).await;
         ledger.lock().unwrap().take(consumer, &messages);
         for (n, message) in messages.iter().enumerate() {
-            // Removed from the ledger first: after the deletion, another consumer may receive the group.
+            // Removed from the ledger first: after the deletion, another consumer may receive the
+            // group.
             let group = group(message);
             if messages.iter().skip(n + 1).all(|later| self::group(later) != group) {
                 ledger.lock().unwrap().held.remove(&group);
             }
-            engine.client.delete_message().queue_url(url).receipt_handle(handle(message)).send().await.unwrap();
+            engine
+                .client
+                .delete_message()
+                .queue_url(url)
+                .receipt_handle(handle(message))
+                .send()
+                .await
+                .unwrap();
         }
     }
 }
@@ -95,7 +112,8 @@ async fn eight_consumers_keep_the_order_of_twenty_groups(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let ledger = Mutex::new(Ledger::default());
     let filling = join_all((0..GROUPS).map(|group| fill(engine, &url, group)));
-    let consuming = join_all((0..CONSUMERS).map(|consumer| consume(engine, &url, consumer, &ledger)));
+    let consuming =
+        join_all((0..CONSUMERS).map(|consumer| consume(engine, &url, consumer, &ledger)));
     tokio::join!(filling, consuming);
     let ledger = ledger.into_inner().unwrap();
     assert_eq!(ledger.seen.len(), GROUPS);

@@ -33,7 +33,10 @@ async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &Q
     let id = engine.send(&url, "poison").await;
     for count in ["1", "2"] {
         let received = receive_and_show_again(engine, &url).await;
-        assert_eq!(system(&received[0], MessageSystemAttributeName::ApproximateReceiveCount), count);
+        assert_eq!(
+            system(&received[0], MessageSystemAttributeName::ApproximateReceiveCount),
+            count
+        );
         assert!(engine.receive(&dead, 10).await.is_empty());
     }
     assert!(engine.receive(&url, 10).await.is_empty());
@@ -48,7 +51,8 @@ async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &Q
 
 async fn the_count_may_be_given_as_text(engine: &QueueEngine) {
     let dead = engine.queue().await;
-    let policy = format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":"1"}}"#, engine.arn(&dead).await);
+    let policy =
+        format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":"1"}}"#, engine.arn(&dead).await);
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;
     engine.send(&url, "poison").await;
     assert_eq!(receive_and_show_again(engine, &url).await.len(), 1);
@@ -87,7 +91,11 @@ async fn a_fifo_queue_moves_to_a_fifo_queue_and_continues_the_group(engine: &Que
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["3"]);
     let moved = engine.await_messages(&dead, 2).await;
     assert_eq!(bodies(&moved), ["1", "2"]);
-    assert!(moved.iter().all(|message| system(message, MessageSystemAttributeName::MessageGroupId) == "g"));
+    assert!(
+        moved
+            .iter()
+            .all(|message| system(message, MessageSystemAttributeName::MessageGroupId) == "g")
+    );
 }
 
 async fn the_dead_letter_queue_must_exist_and_be_of_the_same_kind(engine: &QueueEngine) {
@@ -108,7 +116,10 @@ async fn the_dead_letter_queue_must_exist_and_be_of_the_same_kind(engine: &Queue
 
 async fn a_dead_letter_queue_may_refuse_sources(engine: &QueueEngine) {
     let (dead, friend, other) = (engine.queue().await, engine.queue().await, engine.queue().await);
-    let arns = format!(r#"{{"redrivePermission":"byQueue","sourceQueueArns":["{}"]}}"#, engine.arn(&friend).await);
+    let arns = format!(
+        r#"{{"redrivePermission":"byQueue","sourceQueueArns":["{}"]}}"#,
+        engine.arn(&friend).await
+    );
     engine.set(&dead, QueueAttributeName::RedriveAllowPolicy, &arns).await;
     let policy = engine.redrive_to(&dead, 2).await;
     engine.set(&friend, QueueAttributeName::RedrivePolicy, &policy).await;
@@ -126,7 +137,11 @@ async fn the_sources_of_a_dead_letter_queue_are_listed(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;
     let sources = engine.client.list_dead_letter_source_queues().queue_url(&dead).send().await;
     match engine.kind {
-        EngineKind::Ministack => assert_eq!(code(sources), "InvalidAction", "ministack lacks the operation"),
-        EngineKind::Embedded | EngineKind::Other => assert_eq!(sources.unwrap().queue_urls(), [url]),
+        EngineKind::Ministack => {
+            assert_eq!(code(sources), "InvalidAction", "ministack lacks the operation")
+        }
+        EngineKind::Embedded | EngineKind::Other => {
+            assert_eq!(sources.unwrap().queue_urls(), [url])
+        }
     }
 }

@@ -15,8 +15,15 @@ cases!(
     a_duplicate_within_a_batch_is_one,
 );
 
-async fn send(engine: &QueueEngine, url: &str, group: &str, id: Option<&str>, body: &str) -> SendMessageOutput {
-    let request = engine.client.send_message().queue_url(url).message_group_id(group).message_body(body);
+async fn send(
+    engine: &QueueEngine,
+    url: &str,
+    group: &str,
+    id: Option<&str>,
+    body: &str,
+) -> SendMessageOutput {
+    let request =
+        engine.client.send_message().queue_url(url).message_group_id(group).message_body(body);
     request.set_message_deduplication_id(id.map(str::to_owned)).send().await.unwrap()
 }
 
@@ -76,10 +83,13 @@ async fn or_in_the_group_only_where_the_queue_says_so(engine: &QueueEngine) {
 async fn a_duplicate_within_a_batch_is_one(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let entry = |id: &str| {
-        let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder().id(id).message_group_id("g");
+        let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder()
+            .id(id)
+            .message_group_id("g");
         entry.message_body("same").build().unwrap()
     };
-    let sent = engine.client.send_message_batch().queue_url(&url).entries(entry("1")).entries(entry("2"));
+    let sent =
+        engine.client.send_message_batch().queue_url(&url).entries(entry("1")).entries(entry("2"));
     let sent = sent.send().await.unwrap();
     assert_eq!(sent.successful()[0].message_id(), sent.successful()[1].message_id());
     assert_eq!(engine.receive(&url, 10).await.len(), 1);

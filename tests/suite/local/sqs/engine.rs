@@ -37,7 +37,9 @@ impl QueueEngine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
         match named() {
-            Some((endpoint, kind)) => Self { client: client(&endpoint).await, kind, embedded: None },
+            Some((endpoint, kind)) => {
+                Self { client: client(&endpoint).await, kind, embedded: None }
+            }
             None => Self::embedded(tempfile::tempdir().unwrap(), Config::default()).await,
         }
     }
@@ -103,20 +105,33 @@ impl QueueEngine {
         self.create(&self.name(".fifo"), &all).await
     }
 
-    pub(super) async fn create(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
+    pub(super) async fn create(
+        &self,
+        name: &str,
+        attributes: &[(QueueAttributeName, &str)],
+    ) -> String {
         let request = attributes
             .iter()
-            .fold(self.client.create_queue().queue_name(name), |r, (name, value)| r.attributes(name.clone(), *value));
+            .fold(self.client.create_queue().queue_name(name), |r, (name, value)| {
+                r.attributes(name.clone(), *value)
+            });
         request.send().await.unwrap().queue_url.unwrap()
     }
 
     pub(super) async fn attribute(&self, url: &str, name: QueueAttributeName) -> Option<String> {
-        let request = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
+        let request =
+            self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
         request.send().await.unwrap().attributes.unwrap_or_default().remove(&name)
     }
 
     pub(super) async fn set(&self, url: &str, name: QueueAttributeName, value: &str) {
-        self.client.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
+        self.client
+            .set_queue_attributes()
+            .queue_url(url)
+            .attributes(name, value)
+            .send()
+            .await
+            .unwrap();
     }
 
     pub(super) async fn arn(&self, url: &str) -> String {
@@ -125,11 +140,20 @@ impl QueueEngine {
 
     /// Sends and returns the message id.
     pub(super) async fn send(&self, url: &str, body: &str) -> String {
-        self.client.send_message().queue_url(url).message_body(body).send().await.unwrap().message_id.unwrap()
+        self.client
+            .send_message()
+            .queue_url(url)
+            .message_body(body)
+            .send()
+            .await
+            .unwrap()
+            .message_id
+            .unwrap()
     }
 
     pub(super) async fn send_to_group(&self, url: &str, group: &str, body: &str) {
-        let request = self.client.send_message().queue_url(url).message_body(body).message_group_id(group);
+        let request =
+            self.client.send_message().queue_url(url).message_body(body).message_group_id(group);
         request.send().await.unwrap();
     }
 
@@ -157,24 +181,35 @@ impl QueueEngine {
     }
 
     pub(super) async fn delete(&self, url: &str, message: &Message) {
-        self.client.delete_message().queue_url(url).receipt_handle(handle(message)).send().await.unwrap();
+        self.client
+            .delete_message()
+            .queue_url(url)
+            .receipt_handle(handle(message))
+            .send()
+            .await
+            .unwrap();
     }
 
     pub(super) async fn hide(&self, url: &str, message: &Message, seconds: i32) {
-        let request = self.client.change_message_visibility().queue_url(url).receipt_handle(handle(message));
+        let request =
+            self.client.change_message_visibility().queue_url(url).receipt_handle(handle(message));
         request.visibility_timeout(seconds).send().await.unwrap();
     }
 
     /// The redrive policy of a queue whose dead-letter queue is `url`.
     pub(super) async fn redrive_to(&self, url: &str, max_receives: u32) -> String {
-        format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":{max_receives}}}"#, self.arn(url).await)
+        format!(
+            r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":{max_receives}}}"#,
+            self.arn(url).await
+        )
     }
 }
 
 /// A client that does not retry, and whose time-out allows long polls.
 async fn client(endpoint: &str) -> Client {
     let config = Clients::at(endpoint).await.sqs.config().to_builder();
-    let config = config.retry_config(RetryConfig::disabled()).timeout_config(TimeoutConfig::disabled());
+    let config =
+        config.retry_config(RetryConfig::disabled()).timeout_config(TimeoutConfig::disabled());
     Client::from_conf(config.build())
 }
 

@@ -29,10 +29,14 @@ fn sequence(message: &Message) -> &str {
 
 async fn messages_of_a_group_come_in_the_order_sent(engine: &QueueEngine) {
     let url = engine.fifo().await;
-    send_all(engine, &url, &[("A", "a1"), ("B", "b1"), ("A", "a2"), ("B", "b2"), ("A", "a3")]).await;
+    send_all(engine, &url, &[("A", "a1"), ("B", "b1"), ("A", "a2"), ("B", "b2"), ("A", "a3")])
+        .await;
     let received = engine.receive(&url, 10).await;
     let of = |group: char| {
-        bodies(&received).into_iter().filter(|body| body.starts_with(group.to_ascii_lowercase())).collect::<Vec<_>>()
+        bodies(&received)
+            .into_iter()
+            .filter(|body| body.starts_with(group.to_ascii_lowercase()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(of('A'), ["a1", "a2", "a3"]);
     assert_eq!(of('B'), ["b1", "b2"]);
@@ -41,7 +45,8 @@ async fn messages_of_a_group_come_in_the_order_sent(engine: &QueueEngine) {
 
 async fn a_group_is_blocked_while_one_of_its_messages_is_in_flight(engine: &QueueEngine) {
     let url = engine.fifo().await;
-    send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3"), ("B", "b1"), ("B", "b2")]).await;
+    send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3"), ("B", "b1"), ("B", "b2")])
+        .await;
     let first = engine.receive(&url, 1).await;
     assert_eq!(bodies(&first), ["a1"]);
     assert_eq!(bodies(&engine.receive(&url, 10).await), ["b1", "b2"]);
@@ -87,10 +92,13 @@ async fn sequence_numbers_have_20_digits_and_grow(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let mut sent = Vec::new();
     for body in ["1", "2", "3"] {
-        let request = engine.client.send_message().queue_url(&url).message_body(body).message_group_id("g");
+        let request =
+            engine.client.send_message().queue_url(&url).message_body(body).message_group_id("g");
         sent.push(request.send().await.unwrap().sequence_number.unwrap());
     }
-    assert!(sent.iter().all(|number| number.len() == 20 && number.bytes().all(|b| b.is_ascii_digit())));
+    assert!(
+        sent.iter().all(|number| number.len() == 20 && number.bytes().all(|b| b.is_ascii_digit()))
+    );
     assert!(sent.is_sorted());
     let received = engine.receive(&url, 10).await;
     assert_eq!(received.iter().map(sequence).collect::<Vec<_>>(), sent);
@@ -105,21 +113,31 @@ async fn a_fifo_message_needs_a_group_and_a_deduplication_id(engine: &QueueEngin
         let sent = send().message_group_id(bad).message_deduplication_id("d").send().await;
         match engine.kind {
             EngineKind::Ministack => assert!(sent.is_ok(), "ministack accepts any group id"),
-            EngineKind::Embedded | EngineKind::Other => assert_eq!(code(sent), "InvalidParameterValue"),
+            EngineKind::Embedded | EngineKind::Other => {
+                assert_eq!(code(sent), "InvalidParameterValue")
+            }
         }
     }
     send().message_group_id("x".repeat(128)).message_deduplication_id("d2").send().await.unwrap();
     let standard = engine.queue().await;
-    let sent = engine.client.send_message().queue_url(&standard).message_body("a").message_deduplication_id("d");
+    let sent = engine
+        .client
+        .send_message()
+        .queue_url(&standard)
+        .message_body("a")
+        .message_deduplication_id("d");
     match engine.kind {
         EngineKind::Ministack => assert!(sent.send().await.is_ok(), "ministack ignores it"),
-        EngineKind::Embedded | EngineKind::Other => assert_eq!(code(sent.send().await), "InvalidParameterValue"),
+        EngineKind::Embedded | EngineKind::Other => {
+            assert_eq!(code(sent.send().await), "InvalidParameterValue")
+        }
     }
 }
 
 async fn a_fifo_message_has_no_delay_of_its_own(engine: &QueueEngine) {
     let url = engine.fifo().await;
-    let request = engine.client.send_message().queue_url(&url).message_body("a").message_group_id("g");
+    let request =
+        engine.client.send_message().queue_url(&url).message_body("a").message_group_id("g");
     assert_eq!(code(request.delay_seconds(5).send().await), "InvalidParameterValue");
 }
 
@@ -129,7 +147,8 @@ async fn an_expired_handle_deletes_nothing(engine: &QueueEngine) {
     let old = engine.receive(&url, 1).await.remove(0);
     engine.hide(&url, &old, 0).await;
     let new = engine.await_messages(&url, 1).await.remove(0);
-    let deleted = engine.client.delete_message().queue_url(&url).receipt_handle(handle(&old)).send().await;
+    let deleted =
+        engine.client.delete_message().queue_url(&url).receipt_handle(handle(&old)).send().await;
     assert!(deleted.is_err());
     engine.hide(&url, &new, 0).await;
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["a"]);
@@ -138,11 +157,14 @@ async fn an_expired_handle_deletes_nothing(engine: &QueueEngine) {
 async fn a_repeated_receive_attempt_gets_the_same_messages(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2")]).await;
-    let receive = || engine.client.receive_message().queue_url(&url).receive_request_attempt_id("attempt-1");
+    let receive =
+        || engine.client.receive_message().queue_url(&url).receive_request_attempt_id("attempt-1");
     let first = receive().send().await.unwrap();
     let again = receive().send().await.unwrap();
     match engine.kind {
-        EngineKind::Ministack => assert!(again.messages().is_empty(), "ministack does not know attempts"),
+        EngineKind::Ministack => {
+            assert!(again.messages().is_empty(), "ministack does not know attempts")
+        }
         EngineKind::Embedded | EngineKind::Other => assert_eq!(again.messages(), first.messages()),
     }
 }

@@ -26,9 +26,21 @@ async fn a_message_of_one_mebibyte_is_the_largest(engine: &QueueEngine) {
     engine.send(&url, &"x".repeat(MEBIBYTE)).await;
     let received = engine.receive(&url, 1).await;
     assert_eq!(received[0].body().map(str::len), Some(MEBIBYTE));
-    let sent = engine.client.send_message().queue_url(&url).message_body("x".repeat(MEBIBYTE + 1)).send().await;
+    let sent = engine
+        .client
+        .send_message()
+        .queue_url(&url)
+        .message_body("x".repeat(MEBIBYTE + 1))
+        .send()
+        .await;
     assert_eq!(code(sent), "InvalidParameterValue");
-    let wide = engine.client.send_message().queue_url(&url).message_body("é".repeat(MEBIBYTE / 2 + 1)).send().await;
+    let wide = engine
+        .client
+        .send_message()
+        .queue_url(&url)
+        .message_body("é".repeat(MEBIBYTE / 2 + 1))
+        .send()
+        .await;
     assert_eq!(code(wide), "InvalidParameterValue", "bytes count, not characters");
 }
 
@@ -43,24 +55,32 @@ async fn attributes_count_towards_the_size(engine: &QueueEngine) {
     let larger = send(MEBIBYTE - attribute + 1).await;
     match engine.kind {
         EngineKind::Ministack => assert!(larger.is_ok(), "ministack counts the body only"),
-        EngineKind::Embedded | EngineKind::Other => assert_eq!(code(larger), "InvalidParameterValue"),
+        EngineKind::Embedded | EngineKind::Other => {
+            assert_eq!(code(larger), "InvalidParameterValue")
+        }
     }
 }
 
 async fn a_queue_may_set_a_smaller_limit(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::MaximumMessageSize, "1024")]).await;
     engine.send(&url, &"x".repeat(1_024)).await;
-    let sent = engine.client.send_message().queue_url(&url).message_body("x".repeat(1_025)).send().await;
+    let sent =
+        engine.client.send_message().queue_url(&url).message_body("x".repeat(1_025)).send().await;
     assert_eq!(code(sent), "InvalidParameterValue");
 }
 
 async fn a_batch_holds_one_mebibyte_together(engine: &QueueEngine) {
     let url = engine.queue().await;
     let entry = |id: &str, size: usize| {
-        SendMessageBatchRequestEntry::builder().id(id).message_body("x".repeat(size)).build().unwrap()
+        SendMessageBatchRequestEntry::builder()
+            .id(id)
+            .message_body("x".repeat(size))
+            .build()
+            .unwrap()
     };
     let send = |more: usize| {
-        let request = engine.client.send_message_batch().queue_url(&url).entries(entry("a", MEBIBYTE / 2));
+        let request =
+            engine.client.send_message_batch().queue_url(&url).entries(entry("a", MEBIBYTE / 2));
         request.entries(entry("b", MEBIBYTE / 2 + more)).send()
     };
     assert_eq!(send(0).await.unwrap().successful().len(), 2);
@@ -69,7 +89,8 @@ async fn a_batch_holds_one_mebibyte_together(engine: &QueueEngine) {
 
 async fn characters_outside_xml_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let send = |body: String| engine.client.send_message().queue_url(&url).message_body(body).send();
+    let send =
+        |body: String| engine.client.send_message().queue_url(&url).message_body(body).send();
     for c in ['\u{1}', '\u{8}', '\u{b}', '\u{1f}', '\u{fffe}', '\u{ffff}'] {
         let sent = send(format!("a{c}b")).await;
         assert!(sent.unwrap_err().into_service_error().is_invalid_message_contents(), "{c:?}");
@@ -94,16 +115,21 @@ async fn eleven_attributes_are_too_many(engine: &QueueEngine) {
     send(10).await.unwrap();
     match engine.kind {
         EngineKind::Ministack => assert!(send(11).await.is_ok(), "ministack accepts any number"),
-        EngineKind::Embedded | EngineKind::Other => assert_eq!(code(send(11).await), "InvalidParameterValue"),
+        EngineKind::Embedded | EngineKind::Other => {
+            assert_eq!(code(send(11).await), "InvalidParameterValue")
+        }
     }
 }
 
 async fn delays_out_of_range_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     for seconds in [-1, 901] {
-        let request = engine.client.send_message().queue_url(&url).message_body("a").delay_seconds(seconds);
+        let request =
+            engine.client.send_message().queue_url(&url).message_body("a").delay_seconds(seconds);
         match engine.kind {
-            EngineKind::Ministack => assert!(request.send().await.is_ok(), "ministack accepts any delay"),
+            EngineKind::Ministack => {
+                assert!(request.send().await.is_ok(), "ministack accepts any delay")
+            }
             EngineKind::Embedded | EngineKind::Other => {
                 assert_eq!(code(request.send().await), "InvalidParameterValue");
             }

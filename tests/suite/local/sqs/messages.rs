@@ -26,11 +26,19 @@ fn text(value: &str) -> MessageAttributeValue {
 }
 
 fn binary(bytes: &[u8]) -> MessageAttributeValue {
-    MessageAttributeValue::builder().data_type("Binary.raw").binary_value(Blob::new(bytes)).build().unwrap()
+    MessageAttributeValue::builder()
+        .data_type("Binary.raw")
+        .binary_value(Blob::new(bytes))
+        .build()
+        .unwrap()
 }
 
 fn number(value: &str) -> MessageAttributeValue {
-    MessageAttributeValue::builder().data_type("Number.java.lang.Long").string_value(value).build().unwrap()
+    MessageAttributeValue::builder()
+        .data_type("Number.java.lang.Long")
+        .string_value(value)
+        .build()
+        .unwrap()
 }
 
 fn system(message: &Message, name: MessageSystemAttributeName) -> Option<&str> {
@@ -40,7 +48,8 @@ fn system(message: &Message, name: MessageSystemAttributeName) -> Option<&str> {
 async fn a_message_comes_as_it_was_sent(engine: &QueueEngine) {
     let url = engine.queue().await;
     let body = "öl, 🦀, \"quotes\", \\ and\nlines\tand <tags>";
-    let sent = engine.client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
+    let sent =
+        engine.client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
     let received = engine.receive(&url, 10).await;
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].body(), Some(body));
@@ -59,7 +68,9 @@ async fn attributes_of_every_type_come_back(engine: &QueueEngine) {
     engine.delete(&url, &engine.receive(&url, 1).await[0]).await;
 
     let request = engine.client.send_message().queue_url(&url).message_body("a");
-    let request = request.message_attributes("text", text("é")).message_attributes("bin", binary(&[0, 255, 7]));
+    let request = request
+        .message_attributes("text", text("é"))
+        .message_attributes("bin", binary(&[0, 255, 7]));
     let sent = request.message_attributes("num", number("-12")).send().await.unwrap();
     let received = engine.receive(&url, 1).await.remove(0);
     assert_eq!(received.md5_of_message_attributes(), sent.md5_of_message_attributes());
@@ -71,13 +82,21 @@ async fn attributes_of_every_type_come_back(engine: &QueueEngine) {
 
 async fn a_receiver_gets_only_the_attributes_it_names(engine: &QueueEngine) {
     let url = engine.queue().await;
-    for (pattern, expected) in [("trace.*", 2), ("other", 1), (".*", 3), ("All", 3), ("absent", 0)] {
+    for (pattern, expected) in [("trace.*", 2), ("other", 1), (".*", 3), ("All", 3), ("absent", 0)]
+    {
         let request = engine.client.send_message().queue_url(&url).message_body("a");
-        let request = request.message_attributes("trace.id", text("1")).message_attributes("trace.span", text("2"));
+        let request = request
+            .message_attributes("trace.id", text("1"))
+            .message_attributes("trace.span", text("2"));
         request.message_attributes("other", text("3")).send().await.unwrap();
-        let request = engine.client.receive_message().queue_url(&url).message_attribute_names(pattern);
+        let request =
+            engine.client.receive_message().queue_url(&url).message_attribute_names(pattern);
         let received = request.send().await.unwrap().messages.unwrap().remove(0);
-        assert_eq!(received.message_attributes().map_or(0, |found| found.len()), expected, "{pattern}");
+        assert_eq!(
+            received.message_attributes().map_or(0, |found| found.len()),
+            expected,
+            "{pattern}"
+        );
         assert_eq!(received.md5_of_message_attributes().is_some(), expected > 0, "{pattern}");
         engine.delete(&url, &received).await;
     }
@@ -89,7 +108,8 @@ async fn system_attributes_tell_of_sending_and_receiving(engine: &QueueEngine) {
     let first = engine.receive(&url, 1).await.remove(0);
     engine.hide(&url, &first, 0).await;
     let second = engine.await_messages(&url, 1).await.remove(0);
-    let millis = |name: MessageSystemAttributeName| system(&second, name).unwrap().parse::<u64>().unwrap();
+    let millis =
+        |name: MessageSystemAttributeName| system(&second, name).unwrap().parse::<u64>().unwrap();
     let (sent_ms, first_ms) = (
         millis(MessageSystemAttributeName::SentTimestamp),
         millis(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp),
@@ -114,16 +134,30 @@ async fn the_older_parameter_for_system_attributes_still_works(engine: &QueueEng
     let received = request.send().await.unwrap().messages.unwrap().remove(0);
     assert_eq!(system(&received, MessageSystemAttributeName::ApproximateReceiveCount), Some("1"));
     engine.hide(&url, &received, 0).await;
-    let plain = engine.client.receive_message().queue_url(&url).send().await.unwrap().messages.unwrap().remove(0);
+    let plain = engine
+        .client
+        .receive_message()
+        .queue_url(&url)
+        .send()
+        .await
+        .unwrap()
+        .messages
+        .unwrap()
+        .remove(0);
     assert!(plain.attributes().is_none_or(|attributes| attributes.is_empty()));
 }
 
 async fn a_trace_header_comes_back(engine: &QueueEngine) {
     let url = engine.queue().await;
-    let header = MessageSystemAttributeValue::builder().data_type("String").string_value("Root=1-5759e988").build();
+    let header = MessageSystemAttributeValue::builder()
+        .data_type("String")
+        .string_value("Root=1-5759e988")
+        .build();
     let request = engine.client.send_message().queue_url(&url).message_body("a");
-    let request =
-        request.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, header.unwrap());
+    let request = request.message_system_attributes(
+        MessageSystemAttributeNameForSends::AwsTraceHeader,
+        header.unwrap(),
+    );
     let sent = request.send().await.unwrap();
     let digest_length = sent.md5_of_message_system_attributes().map(str::len);
     match engine.kind {
@@ -131,7 +165,10 @@ async fn a_trace_header_comes_back(engine: &QueueEngine) {
         EngineKind::Embedded | EngineKind::Other => assert_eq!(digest_length, Some(32)),
     }
     let received = engine.receive(&url, 1).await.remove(0);
-    assert_eq!(system(&received, MessageSystemAttributeName::AwsTraceHeader), Some("Root=1-5759e988"));
+    assert_eq!(
+        system(&received, MessageSystemAttributeName::AwsTraceHeader),
+        Some("Root=1-5759e988")
+    );
 }
 
 async fn deleting_twice_succeeds(engine: &QueueEngine) {
@@ -139,7 +176,13 @@ async fn deleting_twice_succeeds(engine: &QueueEngine) {
         engine.send_to_group(&url, "g", "a").await;
         let message = engine.receive(&url, 1).await.remove(0);
         engine.delete(&url, &message).await;
-        let again = engine.client.delete_message().queue_url(&url).receipt_handle(handle(&message)).send().await;
+        let again = engine
+            .client
+            .delete_message()
+            .queue_url(&url)
+            .receipt_handle(handle(&message))
+            .send()
+            .await;
         match engine.kind {
             EngineKind::Ministack => {
                 assert!(again.unwrap_err().into_service_error().is_receipt_handle_is_invalid());
@@ -152,9 +195,11 @@ async fn deleting_twice_succeeds(engine: &QueueEngine) {
 async fn an_invented_receipt_handle_is_invalid(engine: &QueueEngine) {
     let url = engine.queue().await;
     for invented in ["garbage", "bm90IGEgaGFuZGxl"] {
-        let deleted = engine.client.delete_message().queue_url(&url).receipt_handle(invented).send().await;
+        let deleted =
+            engine.client.delete_message().queue_url(&url).receipt_handle(invented).send().await;
         assert!(deleted.unwrap_err().into_service_error().is_receipt_handle_is_invalid());
-        let request = engine.client.change_message_visibility().queue_url(&url).receipt_handle(invented);
+        let request =
+            engine.client.change_message_visibility().queue_url(&url).receipt_handle(invented);
         let hidden = request.visibility_timeout(5).send().await;
         assert!(hidden.unwrap_err().into_service_error().is_receipt_handle_is_invalid());
     }
@@ -164,7 +209,13 @@ async fn a_handle_of_another_queue_is_invalid(engine: &QueueEngine) {
     let (url, other) = (engine.queue().await, engine.queue().await);
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
-    let deleted = engine.client.delete_message().queue_url(&other).receipt_handle(handle(&message)).send().await;
+    let deleted = engine
+        .client
+        .delete_message()
+        .queue_url(&other)
+        .receipt_handle(handle(&message))
+        .send()
+        .await;
     assert_eq!(code(deleted), "ReceiptHandleIsInvalid");
     engine.hide(&url, &message, 0).await;
     assert_eq!(engine.await_messages(&url, 1).await.len(), 1);

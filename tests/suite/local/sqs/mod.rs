@@ -1,5 +1,5 @@
-//! The contract of SQS, checked on the engine that the environment names: one suite for the embedded queues, for
-//! ministack and for AWS. Known differences of ministack are in the cases.
+//! The contract of SQS, checked on the engine that the environment names: one suite for the
+//! embedded queues, for ministack and for AWS. Known differences of ministack are in the cases.
 //!
 //! [`crate::harness::engine`] describes the environment variables.
 

@@ -19,9 +19,15 @@ async fn has_moves(engine: &QueueEngine) -> bool {
     match engine.kind {
         EngineKind::Embedded | EngineKind::Other => true,
         EngineKind::Ministack => {
-            let start = engine.client.start_message_move_task().source_arn("arn:aws:sqs:us-east-1:000000000000:q");
+            let start = engine
+                .client
+                .start_message_move_task()
+                .source_arn("arn:aws:sqs:us-east-1:000000000000:q");
             assert_eq!(code(start.send().await), "InvalidAction");
-            let list = engine.client.list_message_move_tasks().source_arn("arn:aws:sqs:us-east-1:000000000000:q");
+            let list = engine
+                .client
+                .list_message_move_tasks()
+                .source_arn("arn:aws:sqs:us-east-1:000000000000:q");
             assert_eq!(code(list.send().await), "InvalidAction");
             let cancel = engine.client.cancel_message_move_task().task_handle("h");
             assert_eq!(code(cancel.send().await), "InvalidAction");
@@ -38,8 +44,11 @@ struct Pair {
 
 /// A source and its dead-letter queue with these messages.
 async fn dead_letters(engine: &QueueEngine, fifo: bool, letters: &[&str]) -> Pair {
-    let (dead, source) =
-        if fifo { (engine.fifo().await, engine.fifo().await) } else { (engine.queue().await, engine.queue().await) };
+    let (dead, source) = if fifo {
+        (engine.fifo().await, engine.fifo().await)
+    } else {
+        (engine.queue().await, engine.queue().await)
+    };
     let policy = engine.redrive_to(&dead, 1).await;
     engine.set(&source, QueueAttributeName::RedrivePolicy, &policy).await;
     for letter in letters {
@@ -77,7 +86,10 @@ async fn a_move_task_takes_messages_back_to_their_source(engine: &QueueEngine) {
     let Pair { source, dead, dead_arn } = dead_letters(engine, false, &["a", "b", "c"]).await;
     engine.client.start_message_move_task().source_arn(&dead_arn).send().await.unwrap();
     let task = completed(engine, &dead_arn).await;
-    assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), 3));
+    assert_eq!(
+        (task.status(), task.approximate_number_of_messages_moved()),
+        (Some("COMPLETED"), 3)
+    );
     assert_eq!(task.approximate_number_of_messages_to_move(), Some(3));
     assert_eq!((task.task_handle(), task.source_arn()), (None, Some(dead_arn.as_str())));
     let back = engine.await_messages(&source, 3).await;
@@ -114,12 +126,16 @@ async fn a_running_move_task_is_alone_and_can_be_cancelled(engine: &QueueEngine)
     let letters = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
     let Pair { dead_arn, .. } = dead_letters(engine, false, &letters).await;
     let start = || engine.client.start_message_move_task().source_arn(&dead_arn);
-    let task = start().max_number_of_messages_per_second(1).send().await.unwrap().task_handle.unwrap();
+    let task =
+        start().max_number_of_messages_per_second(1).send().await.unwrap().task_handle.unwrap();
     assert_eq!(newest(engine, &dead_arn).await.task_handle(), Some(task.as_str()));
     assert!(start().send().await.unwrap_err().into_service_error().is_unsupported_operation());
-    let cancelled = engine.client.cancel_message_move_task().task_handle(&task).send().await.unwrap();
+    let cancelled =
+        engine.client.cancel_message_move_task().task_handle(&task).send().await.unwrap();
     assert!(cancelled.approximate_number_of_messages_moved() < 9);
-    assert!(newest(engine, &dead_arn).await.status().is_some_and(|status| status.starts_with("CANCEL")));
+    assert!(
+        newest(engine, &dead_arn).await.status().is_some_and(|status| status.starts_with("CANCEL"))
+    );
     let again = engine.client.cancel_message_move_task().task_handle("no such task").send().await;
     assert!(again.unwrap_err().into_service_error().is_resource_not_found_exception());
 }
@@ -134,6 +150,12 @@ async fn a_move_task_needs_a_dead_letter_queue(engine: &QueueEngine) {
     let absent = start(format!("{plain}-absent")).send().await;
     assert!(absent.unwrap_err().into_service_error().is_resource_not_found_exception());
     let Pair { dead_arn, .. } = dead_letters(engine, false, &["a"]).await;
-    assert_eq!(code(start(dead_arn.clone()).destination_arn(&dead_arn).send().await), "InvalidParameterValue");
-    assert_eq!(code(start(dead_arn).max_number_of_messages_per_second(501).send().await), "InvalidParameterValue");
+    assert_eq!(
+        code(start(dead_arn.clone()).destination_arn(&dead_arn).send().await),
+        "InvalidParameterValue"
+    );
+    assert_eq!(
+        code(start(dead_arn).max_number_of_messages_per_second(501).send().await),
+        "InvalidParameterValue"
+    );
 }

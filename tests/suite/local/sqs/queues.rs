@@ -29,7 +29,13 @@ async fn a_queue_created_twice_with_equal_attributes_is_one_queue(engine: &Queue
 async fn a_queue_made_again_with_other_attributes_is_refused(engine: &QueueEngine) {
     let name = engine.name("");
     engine.create(&name, &[(VisibilityTimeout, "40")]).await;
-    let again = engine.client.create_queue().queue_name(&name).attributes(VisibilityTimeout, "41").send().await;
+    let again = engine
+        .client
+        .create_queue()
+        .queue_name(&name)
+        .attributes(VisibilityTimeout, "41")
+        .send()
+        .await;
     assert!(again.unwrap_err().into_service_error().is_queue_name_exists());
 }
 
@@ -39,7 +45,9 @@ async fn names_of_queues_are_checked(engine: &QueueEngine) {
         let made = create(name.clone()).send().await;
         match engine.kind {
             EngineKind::Ministack => assert!(made.is_ok(), "ministack accepts any name: {name}"),
-            EngineKind::Embedded | EngineKind::Other => assert_eq!(code(made), "InvalidParameterValue", "{name}"),
+            EngineKind::Embedded | EngineKind::Other => {
+                assert_eq!(code(made), "InvalidParameterValue", "{name}")
+            }
         }
     }
     let fifo = create(engine.name("")).attributes(FifoQueue, "true").send().await;
@@ -80,7 +88,12 @@ async fn queues_are_listed_by_prefix_in_pages(engine: &QueueEngine) {
     assert_eq!(listed, urls);
     let (mut listed, mut token, mut pages) = (Vec::new(), None, 0);
     loop {
-        let request = engine.client.list_queues().queue_name_prefix(&prefix).max_results(2).set_next_token(token);
+        let request = engine
+            .client
+            .list_queues()
+            .queue_name_prefix(&prefix)
+            .max_results(2)
+            .set_next_token(token);
         let page = request.send().await.unwrap();
         listed.extend(page.queue_urls.unwrap_or_default());
         pages += 1;
@@ -96,15 +109,39 @@ async fn queues_are_listed_by_prefix_in_pages(engine: &QueueEngine) {
 async fn a_queue_describes_itself(engine: &QueueEngine) {
     let name = engine.name(".fifo");
     let url = engine.create(&name, &[(FifoQueue, "true"), (DelaySeconds, "3")]).await;
-    let all = engine.client.get_queue_attributes().queue_url(&url).attribute_names(All).send().await.unwrap();
+    let all = engine
+        .client
+        .get_queue_attributes()
+        .queue_url(&url)
+        .attribute_names(All)
+        .send()
+        .await
+        .unwrap();
     let all = all.attributes.unwrap();
-    assert!(all[&QueueArn].starts_with("arn:aws:sqs:us-east-1:") && all[&QueueArn].ends_with(&format!(":{name}")));
-    let values = |names: &[QueueAttributeName]| names.iter().map(|name| all[name].clone()).collect::<Vec<_>>();
-    assert_eq!(values(&[DelaySeconds, VisibilityTimeout, MessageRetentionPeriod]), ["3", "30", "345600"]);
-    assert_eq!(values(&[MaximumMessageSize, ReceiveMessageWaitTimeSeconds, FifoQueue]), ["1048576", "0", "true"]);
+    assert!(
+        all[&QueueArn].starts_with("arn:aws:sqs:us-east-1:")
+            && all[&QueueArn].ends_with(&format!(":{name}"))
+    );
+    let values = |names: &[QueueAttributeName]| {
+        names.iter().map(|name| all[name].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        values(&[DelaySeconds, VisibilityTimeout, MessageRetentionPeriod]),
+        ["3", "30", "345600"]
+    );
+    assert_eq!(
+        values(&[MaximumMessageSize, ReceiveMessageWaitTimeSeconds, FifoQueue]),
+        ["1048576", "0", "true"]
+    );
     assert!(all[&CreatedTimestamp].parse::<u64>().unwrap() > 1_600_000_000);
     assert!(all[&LastModifiedTimestamp] >= all[&CreatedTimestamp]);
-    let one = engine.client.get_queue_attributes().queue_url(&url).attribute_names(DelaySeconds).send().await;
+    let one = engine
+        .client
+        .get_queue_attributes()
+        .queue_url(&url)
+        .attribute_names(DelaySeconds)
+        .send()
+        .await;
     assert_eq!(one.unwrap().attributes.unwrap().len(), 1);
 }
 
@@ -120,10 +157,25 @@ async fn changed_attributes_are_kept_and_wrong_ones_refused(engine: &QueueEngine
         (ReceiveMessageWaitTimeSeconds, "21"),
         (DelaySeconds, "soon"),
     ] {
-        let set = engine.client.set_queue_attributes().queue_url(&url).attributes(name.clone(), value).send().await;
-        assert!(set.unwrap_err().into_service_error().is_invalid_attribute_value(), "{name} {value}");
+        let set = engine
+            .client
+            .set_queue_attributes()
+            .queue_url(&url)
+            .attributes(name.clone(), value)
+            .send()
+            .await;
+        assert!(
+            set.unwrap_err().into_service_error().is_invalid_attribute_value(),
+            "{name} {value}"
+        );
     }
-    let unknown = engine.client.set_queue_attributes().queue_url(&url).attributes("Colour".into(), "red").send().await;
+    let unknown = engine
+        .client
+        .set_queue_attributes()
+        .queue_url(&url)
+        .attributes("Colour".into(), "red")
+        .send()
+        .await;
     match engine.kind {
         EngineKind::Ministack => assert!(unknown.is_ok(), "ministack takes unknown attributes"),
         EngineKind::Embedded | EngineKind::Other => {
@@ -177,8 +229,11 @@ async fn messages_are_counted_by_state(engine: &QueueEngine) {
     delayed.send().await.unwrap();
     assert_eq!(engine.receive(&url, 1).await.len(), 1);
     let mut counts = Vec::new();
-    for name in [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible, ApproximateNumberOfMessagesDelayed]
-    {
+    for name in [
+        ApproximateNumberOfMessages,
+        ApproximateNumberOfMessagesNotVisible,
+        ApproximateNumberOfMessagesDelayed,
+    ] {
         counts.push(engine.attribute(&url, name).await.unwrap());
     }
     assert_eq!(counts, ["2", "1", "1"]);

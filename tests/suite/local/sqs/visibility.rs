@@ -58,7 +58,8 @@ async fn a_message_no_longer_in_flight_cannot_be_hidden(engine: &QueueEngine) {
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
     engine.hide(&url, &message, 0).await;
-    let request = engine.client.change_message_visibility().queue_url(&url).receipt_handle(handle(&message));
+    let request =
+        engine.client.change_message_visibility().queue_url(&url).receipt_handle(handle(&message));
     let hidden = request.visibility_timeout(10).send().await;
     match engine.kind {
         EngineKind::Ministack => assert!(hidden.is_ok(), "ministack hides any message"),
@@ -94,7 +95,8 @@ async fn messages_come_back_in_the_order_in_which_their_timeouts_end(engine: &Qu
 async fn a_delayed_message_comes_after_its_delay(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::DelaySeconds, "1")]).await;
     engine.send(&url, "delayed").await;
-    let request = engine.client.send_message().queue_url(&url).message_body("not delayed").delay_seconds(0);
+    let request =
+        engine.client.send_message().queue_url(&url).message_body("not delayed").delay_seconds(0);
     request.send().await.unwrap();
     assert_eq!(bodies(&engine.receive(&url, 10).await), ["not delayed"]);
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["delayed"]);
@@ -105,11 +107,17 @@ async fn timeouts_out_of_range_are_refused(engine: &QueueEngine) {
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
     for seconds in [-1, 43_201] {
-        let request = engine.client.change_message_visibility().queue_url(&url).receipt_handle(handle(&message));
+        let request = engine
+            .client
+            .change_message_visibility()
+            .queue_url(&url)
+            .receipt_handle(handle(&message));
         let hidden = request.visibility_timeout(seconds).send().await;
         match engine.kind {
             EngineKind::Ministack => assert!(hidden.is_ok(), "ministack accepts any timeout"),
-            EngineKind::Embedded | EngineKind::Other => assert_eq!(code(hidden), "InvalidParameterValue"),
+            EngineKind::Embedded | EngineKind::Other => {
+                assert_eq!(code(hidden), "InvalidParameterValue")
+            }
         }
     }
 }

@@ -37,7 +37,8 @@ async fn a_long_poll_is_woken_when_a_timeout_or_a_delay_ends(engine: &QueueEngin
     engine.receive(&url, 1).await;
     let back = engine.receive_waiting(&url, 1, 20).await;
     engine.delete(&url, &back[0]).await;
-    let request = engine.client.send_message().queue_url(&url).message_body("delay").delay_seconds(1);
+    let request =
+        engine.client.send_message().queue_url(&url).message_body("delay").delay_seconds(1);
     request.send().await.unwrap();
     assert_eq!(bodies(&engine.receive_waiting(&url, 1, 20).await), ["delay"]);
     assert!(began.elapsed() < SOON);
@@ -49,9 +50,11 @@ async fn a_long_poll_is_woken_when_a_group_is_free_again(engine: &QueueEngine) {
     engine.send_to_group(&url, "g", "1").await;
     engine.send_to_group(&url, "g", "2").await;
     let first = engine.receive(&url, 1).await;
-    let (second, ()) = tokio::join!(engine.receive_waiting(&url, 1, 20), engine.delete(&url, &first[0]));
+    let (second, ()) =
+        tokio::join!(engine.receive_waiting(&url, 1, 20), engine.delete(&url, &first[0]));
     assert_eq!(bodies(&second), ["2"]);
-    let (again, ()) = tokio::join!(engine.receive_waiting(&url, 1, 20), engine.hide(&url, &second[0], 1));
+    let (again, ()) =
+        tokio::join!(engine.receive_waiting(&url, 1, 20), engine.hide(&url, &second[0], 1));
     assert_eq!(bodies(&again), ["2"]);
     assert!(began.elapsed() < SOON);
 }
@@ -79,7 +82,10 @@ async fn waiting_times_and_counts_out_of_range_are_refused(engine: &QueueEngine)
     let url = engine.queue().await;
     let receive = || engine.client.receive_message().queue_url(&url);
     for most in [0, 11] {
-        assert_eq!(code(receive().max_number_of_messages(most).send().await), "InvalidParameterValue");
+        assert_eq!(
+            code(receive().max_number_of_messages(most).send().await),
+            "InvalidParameterValue"
+        );
     }
     for (request, what) in [
         (receive().wait_time_seconds(21), "wait"),

@@ -32,7 +32,11 @@ impl TestStack {
         self.receive(&books[1], 5).await;
         lines[0].run_dry(self, &self.runner()).await;
         assert_eq!(self.unsettled(&orders, &books).await, [""; 0]);
-        orders.iter().map(|order| order_stream(*order)).chain(books.iter().map(stock_stream)).collect()
+        orders
+            .iter()
+            .map(|order| order_stream(*order))
+            .chain(books.iter().map(stock_stream))
+            .collect()
     }
 
     async fn lengths(&self, streams: &[StreamId]) -> Vec<usize> {
@@ -56,8 +60,15 @@ impl TestStack {
             data["held"] = json!(true);
         }
         let key = AttributeValue::S(format!("fulfilment.1/state/{order_id}"));
-        let request = self.clients().dynamodb.update_item().table_name(self.names.read_models()).key("row", key);
-        let request = request.update_expression("SET #data = :data").expression_attribute_names("#data", "data");
+        let request = self
+            .clients()
+            .dynamodb
+            .update_item()
+            .table_name(self.names.read_models())
+            .key("row", key);
+        let request = request
+            .update_expression("SET #data = :data")
+            .expression_attribute_names("#data", "data");
         let data = AttributeValue::S(data.to_string());
         request.expression_attribute_values(":data", data).send().await.unwrap();
     }
@@ -74,7 +85,8 @@ async fn redelivered_streams_send_no_new_commands() {
         for message in messages_of(&stack.batches(stream).await) {
             wire.take();
             assert!(deliver(&runner, &[message]).await.is_empty());
-            let puts = wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
+            let puts =
+                wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
             assert_eq!(puts, 1, "only the position moves");
         }
     }
@@ -99,7 +111,10 @@ async fn a_reservation_that_was_refused_is_never_accepted_later() {
     assert!(deliver(&stack.runner(), &placed).await.is_empty());
     assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Rejected));
     let refusal = stack.commits(&stock_stream(&book)).await.remove(0).refusal().unwrap();
-    assert_eq!((&*refusal.code, &*refusal.reason), ("not-enough", "2 wanted, but only 0 available"));
+    assert_eq!(
+        (&*refusal.code, &*refusal.reason),
+        ("not-enough", "2 wanted, but only 0 available")
+    );
     Line::of(order_id, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
     assert_eq!(stack.types(&stock_stream(&book)).await, ["$Refused", "StockReceived"]);
     assert_eq!(stack.unsettled(&[order_id], &[book]).await, [""; 0]);
@@ -129,7 +144,11 @@ async fn an_order_with_an_older_row_continues_and_repeats_no_ask() {
         stack.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
         assert!(deliver(&stack.runner(), &placed).await.is_empty());
         let kept = stack.kept(order_id).await;
-        assert_eq!((&kept["format"], &kept["open"], &kept["held"]), (&json!(1), &Value::Null, &Value::Null), "{kept}");
+        assert_eq!(
+            (&kept["format"], &kept["open"], &kept["held"]),
+            (&json!(1), &Value::Null, &Value::Null),
+            "{kept}"
+        );
         assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0]);
     }
 }

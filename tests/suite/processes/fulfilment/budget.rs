@@ -74,12 +74,23 @@ async fn a_decision_with_its_ask_is_one_write_unit() {
 
 async fn assert_small_rows(stack: &TestStack) {
     let bytes = kept_bytes(stack).await;
-    assert!(!bytes.is_empty() && bytes.iter().all(|bytes| *bytes < KILOBYTE), "rows of {bytes:?} bytes");
+    assert!(
+        !bytes.is_empty() && bytes.iter().all(|bytes| *bytes < KILOBYTE),
+        "rows of {bytes:?} bytes"
+    );
 }
 
 /// The sizes of the rows that fulfilment keeps: each write of one below a kilobyte is a unit.
 async fn kept_bytes(stack: &TestStack) -> Vec<usize> {
-    let rows = stack.clients().dynamodb.scan().table_name(stack.names.read_models()).send().await.unwrap().items;
+    let rows = stack
+        .clients()
+        .dynamodb
+        .scan()
+        .table_name(stack.names.read_models())
+        .send()
+        .await
+        .unwrap()
+        .items;
     let bytes = |text: Option<&String>| text.unwrap().len();
     let size = |item: eventstore::Item| {
         "rowdataversion99".len() + bytes(item["row"].as_s().ok()) + bytes(item["data"].as_s().ok())

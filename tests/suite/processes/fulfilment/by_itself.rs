@@ -37,7 +37,9 @@ async fn an_order_is_confirmed_if_its_books_are_there_then_shipped() {
     client.becomes(&order_id, "confirmed").await;
     client.holds(&one, 3, 2).await;
     client.holds(&other, 1, 1).await;
-    client.correlated(&format!("/orders/{order_id}/ship"), "s", &json!({"tracking_code": "1Z"})).await;
+    client
+        .correlated(&format!("/orders/{order_id}/ship"), "s", &json!({"tracking_code": "1Z"}))
+        .await;
     client.holds(&one, 1, 0).await;
     client.holds(&other, 0, 0).await;
     assert_eq!(dev.interrupt().await, 0);
@@ -54,8 +56,12 @@ async fn an_order_without_a_book_is_rejected_and_the_others_released() {
     assert_eq!(order["reason"], format!("book {missing} is not available"));
     client.holds(&there, 3, 0).await;
     client.holds(&missing, 1, 0).await;
-    let types: Vec<Value> =
-        client.events(&format!("stock-{there}")).await.into_iter().map(|event| event["type"].clone()).collect();
+    let types: Vec<Value> = client
+        .events(&format!("stock-{there}"))
+        .await
+        .into_iter()
+        .map(|event| event["type"].clone())
+        .collect();
     assert_eq!(types, ["StockReceived", "StockReserved", "StockReleased"]);
     assert_eq!(dev.interrupt().await, 0);
 }
@@ -67,7 +73,13 @@ async fn a_confirmed_order_that_is_cancelled_gives_its_books_back() {
     client.receive(&book, 2).await;
     let order_id = client.order("k", &[(&book, 2)]).await;
     client.becomes(&order_id, "confirmed").await;
-    client.correlated(&format!("/orders/{order_id}/cancel"), "c", &json!({"reason": "changed my mind"})).await;
+    client
+        .correlated(
+            &format!("/orders/{order_id}/cancel"),
+            "c",
+            &json!({"reason": "changed my mind"}),
+        )
+        .await;
     client.holds(&book, 2, 0).await;
     assert_eq!(dev.interrupt().await, 0);
 }
@@ -82,7 +94,9 @@ async fn of_two_orders_for_the_last_copy_one_is_confirmed() {
         let orders = tokio::join!(client.order(&keys[0], &lines), client.order(&keys[1], &lines));
         let mut ends = Vec::new();
         for order_id in [orders.0, orders.1] {
-            let decided = |order: &Response| order.body["status"].as_str().is_some_and(|status| status != "placed");
+            let decided = |order: &Response| {
+                order.body["status"].as_str().is_some_and(|status| status != "placed")
+            };
             let order = client.until(&format!("/orders/{order_id}"), decided).await;
             ends.push(order["status"].as_str().unwrap().to_owned());
         }
@@ -96,7 +110,12 @@ async fn of_two_orders_for_the_last_copy_one_is_confirmed() {
 /// Actor, cause and process of an event.
 fn why(event: &Value) -> (&str, &str, Option<&str>, &str) {
     let text = |name: &str| event[name].as_str();
-    (text("type").unwrap(), text("actor").unwrap(), text("causation_id"), text("correlation_id").unwrap())
+    (
+        text("type").unwrap(),
+        text("actor").unwrap(),
+        text("causation_id"),
+        text("correlation_id").unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -107,9 +126,10 @@ async fn every_command_has_the_causation_and_correlation_of_its_cause() {
     client.receive(&other, 2).await;
     let bought = client.order("bought", &[(&one, 1)]).await;
     let called_off = client.order("called-off", &[(&other, 1)]).await;
-    for (order_id, path, body) in
-        [(&bought, "ship", json!({"tracking_code": "1Z"})), (&called_off, "cancel", json!({"reason": "r"}))]
-    {
+    for (order_id, path, body) in [
+        (&bought, "ship", json!({"tracking_code": "1Z"})),
+        (&called_off, "cancel", json!({"reason": "r"})),
+    ] {
         client.becomes(order_id, "confirmed").await;
         client.correlated(&format!("/orders/{order_id}/{path}"), path, &body).await;
     }
@@ -140,10 +160,23 @@ async fn every_command_has_the_causation_and_correlation_of_its_cause() {
 
 /// Waits until so many messages wait in fulfilment's queue, all at the same time.
 async fn wait_in_the_queue(sqs: &aws_sdk_sqs::Client, count: &str) {
-    let queue = sqs.get_queue_url().queue_name("ledgerfold-fulfilment.fifo").send().await.unwrap().queue_url.unwrap();
+    let queue = sqs
+        .get_queue_url()
+        .queue_name("ledgerfold-fulfilment.fifo")
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let waiting = async || {
-        let answer = sqs.get_queue_attributes().queue_url(&queue).attribute_names(name.clone()).send().await.unwrap();
+        let answer = sqs
+            .get_queue_attributes()
+            .queue_url(&queue)
+            .attribute_names(name.clone())
+            .send()
+            .await
+            .unwrap();
         answer.attributes.unwrap().remove(&name).unwrap()
     };
     becomes("messages wait", waiting, |waiting| waiting == count).await;

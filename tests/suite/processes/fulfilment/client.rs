@@ -7,8 +7,14 @@ pub(super) const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6
 
 impl Client {
     /// Sends a command under a correlation of its key. None if the program ends meanwhile.
-    pub(super) async fn try_correlated(&self, path: &str, key: &str, body: &Value) -> Option<Response> {
-        let request = self.keyed(path, key, body).header("X-Correlation-Id", format!("shopping-{key}"));
+    pub(super) async fn try_correlated(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Option<Response> {
+        let request =
+            self.keyed(path, key, body).header("X-Correlation-Id", format!("shopping-{key}"));
         unless_busy(request.header("traceparent", TRACE_PARENT)).await
     }
 
@@ -32,7 +38,9 @@ impl Client {
     /// Waits until the book has those copies on hand and reserved.
     pub(super) async fn holds(&self, isbn: &str, on_hand: u32, reserved: u32) {
         let (on_hand, reserved) = (json!(on_hand), json!(reserved));
-        let wanted = |stock: &Response| stock.body["on_hand"] == on_hand && stock.body["reserved"] == reserved;
+        let wanted = |stock: &Response| {
+            stock.body["on_hand"] == on_hand && stock.body["reserved"] == reserved
+        };
         self.until(&format!("/stock/{isbn}"), wanted).await;
     }
 }

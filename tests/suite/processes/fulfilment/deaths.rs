@@ -14,14 +14,22 @@ use handlers::process::ProcessHandler;
 const MAX_REQUESTS: usize = 100;
 
 /// Delivers to a runner that dies; another one gets the failed messages.
-async fn deliver_to_mortals(stack: &TestStack, wire: &FaultInjector, runner: &mut ProcessHandler, message: Message) {
+async fn deliver_to_mortals(
+    stack: &TestStack,
+    wire: &FaultInjector,
+    runner: &mut ProcessHandler,
+    message: Message,
+) {
     if deliver(runner, std::slice::from_ref(&message)).await.is_empty() {
         return;
     }
     assert!(!wire.is_armed(), "{message:?} came back without a crash");
     wire.arm(None);
     *runner = stack.runner_over(wire);
-    assert!(deliver(runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back again");
+    assert!(
+        deliver(runner, std::slice::from_ref(&message)).await.is_empty(),
+        "{message:?} came back again"
+    );
 }
 
 /// Whether the fault happened before the end.
@@ -56,7 +64,11 @@ async fn a_runner_that_dies_at_any_request_rejects_an_order_once() {
             let order_id = stack.place(&[(there.clone(), 2), (missing.clone(), 1)]).await;
             let books = [there, missing];
             struck += usize::from(run(&stack, order_id, &books, fault).await);
-            assert_eq!(stack.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderRejected"], "{fault:?}");
+            assert_eq!(
+                stack.types(&order_stream(order_id)).await,
+                ["OrderPlaced", "OrderRejected"],
+                "{fault:?}"
+            );
             let stock = stack.types(&stock_stream(&books[0])).await;
             assert_eq!(stock, ["StockReceived", "StockReserved", "StockReleased"], "{fault:?}");
             assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
@@ -140,7 +152,10 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
         }
     }
     assert_eq!(stack.unsettled(&orders, &[plenty.clone(), scarce.clone()]).await, [""; 0]);
-    assert_eq!((stack.stock(&plenty).await.reserved(), stack.stock(&scarce).await.reserved()), (5, 5));
+    assert_eq!(
+        (stack.stock(&plenty).await.reserved(), stack.stock(&scarce).await.reserved()),
+        (5, 5)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,7 +187,8 @@ async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
     for book in &books {
         stack.receive(book, 1).await;
     }
-    let order_id = stack.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
+    let order_id =
+        stack.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
     let placed = messages_of(&stack.batches(&order_stream(order_id)).await);
     assert!(deliver(&stack.runner(), &placed).await.is_empty());
     let mut messages = Vec::new();
@@ -180,7 +196,8 @@ async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
         messages.extend(messages_of(&stack.batches(&stock_stream(book)).await));
     }
     let runners: Vec<ProcessHandler> = (0..10).map(|_| stack.runner()).collect();
-    let learning = runners.iter().zip(messages.chunks(8)).map(|(runner, messages)| deliver(runner, messages));
+    let learning =
+        runners.iter().zip(messages.chunks(8)).map(|(runner, messages)| deliver(runner, messages));
     assert_eq!(join_all(learning).await.concat(), [""; 0]);
     assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0]);
 }

@@ -91,7 +91,12 @@ fn ship() -> OrderCommand {
 }
 
 /// Delivers in the chosen order; that many messages come twice.
-async fn deliver_in_some_order(stack: &TestStack, case: &Case, choices: &mut Choices, mut repeats: usize) {
+async fn deliver_in_some_order(
+    stack: &TestStack,
+    case: &Case,
+    choices: &mut Choices,
+    mut repeats: usize,
+) {
     let (runner, mut line) = (stack.runner(), Line::of(case.order_id, &case.books));
     // Fulfilment ignores copies that came in before.
     let (mut waiting, mut done) = (line.news(stack).await, Vec::<Message>::new());
@@ -108,11 +113,16 @@ async fn deliver_in_some_order(stack: &TestStack, case: &Case, choices: &mut Cho
                 done[again].clone()
             }
         };
-        assert!(deliver(&runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back");
+        assert!(
+            deliver(&runner, std::slice::from_ref(&message)).await.is_empty(),
+            "{message:?} came back"
+        );
         done.push(message);
         // Nor is a recorded refusal.
         let news = line.news(stack).await;
-        waiting.extend(news.into_iter().filter(|news| !news.body.as_ref().unwrap().contains("$Refused")));
+        waiting.extend(
+            news.into_iter().filter(|news| !news.body.as_ref().unwrap().contains("$Refused")),
+        );
     }
     panic!("it never comes to rest");
 }
@@ -160,7 +170,12 @@ async fn an_order_without_a_book_is_rejected_in_any_order_of_messages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_order_reserves_nothing_in_any_order_of_messages() {
     let cancel = cancel();
-    let scenario = |copies, repeats, end| Scenario { copies, by_hand: std::slice::from_ref(&cancel), repeats, end };
+    let scenario = |copies, repeats, end| Scenario {
+        copies,
+        by_hand: std::slice::from_ref(&cancel),
+        repeats,
+        end,
+    };
     let one = scenario(&[(2, 3)], 1, (OrderStatus::Cancelled, vec![(3, 0)]));
     let two = scenario(&[(2, 3), (1, 1)], 0, (OrderStatus::Cancelled, vec![(3, 0), (1, 0)]));
     let ways = every_way(one).await + every_way(two).await;
@@ -201,7 +216,11 @@ async fn a_later_message_of_the_stream_delivers_a_lost_one() {
     loop {
         let case = case(&stack, &[(2, 3), (1, 1)]).await;
         lose_some(&stack, &case, &mut choices).await;
-        assert_eq!(case.end(&stack).await, (OrderStatus::Cancelled, vec![(4, 0), (2, 0)]), "after {choices:?}");
+        assert_eq!(
+            case.end(&stack).await,
+            (OrderStatus::Cancelled, vec![(4, 0), (2, 0)]),
+            "after {choices:?}"
+        );
         let types = stack.types(&order_stream(case.order_id)).await;
         // A confirmation that comes too late is refused, and that is recorded.
         let last = types.iter().rfind(|event_type| *event_type != "$Refused");

@@ -1,4 +1,5 @@
-//! Every order gets its answer, and holds the books that it ought to hold and no others, whatever queues and processes do.
+//! Every order gets its answer, and holds the books that it ought to hold and no others, whatever
+//! queues and processes do.
 //!
 //! | module | what it asks |
 //! |---|---|

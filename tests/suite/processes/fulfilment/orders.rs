@@ -8,7 +8,9 @@ use bookshop::events;
 use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderStatus};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{AppendError, Batch, CommandMetadata, Commit, Consistency, EventCodec, Fingerprint, Id, StreamId};
+use eventstore::{
+    AppendError, Batch, CommandMetadata, Commit, Consistency, EventCodec, Fingerprint, Id, StreamId,
+};
 use eventstore::{NewCommit, NewEvent};
 use handlers::process::ProcessHandler;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +62,11 @@ impl TestStack {
     }
 
     pub(super) async fn receive(&self, isbn: &Isbn, copies: u32) {
-        self.handle(isbn, &StockCommand::ReceiveStock { quantity: StockQuantity::new(copies).unwrap() }).await;
+        self.handle(
+            isbn,
+            &StockCommand::ReceiveStock { quantity: StockQuantity::new(copies).unwrap() },
+        )
+        .await;
     }
 
     /// Places an order of these books, each with its copies.
@@ -90,15 +96,23 @@ impl TestStack {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let loaded = self.store.load(stream, Consistency::Strong).await.unwrap();
-            let commits: Vec<Commit> = loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
+            let commits: Vec<Commit> =
+                loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
             let decided = decide(&decoded(codec, &commits));
             if decided.is_empty() {
                 return;
             }
-            let events: Vec<NewEvent> = decided.iter().map(|event| codec.encode(event).unwrap()).collect();
-            match self.store.append(&loaded.head, vec![NewCommit { metadata: by_hand(), events }]).await {
+            let events: Vec<NewEvent> =
+                decided.iter().map(|event| codec.encode(event).unwrap()).collect();
+            match self
+                .store
+                .append(&loaded.head, vec![NewCommit { metadata: by_hand(), events }])
+                .await
+            {
                 Ok(_) => return,
-                Err(AppendError::Conflict { .. }) => assert!(Instant::now() < deadline, "others are always quicker"),
+                Err(AppendError::Conflict { .. }) => {
+                    assert!(Instant::now() < deadline, "others are always quicker")
+                }
                 Err(error) => panic!("{error:?}"),
             }
         }
@@ -106,8 +120,8 @@ impl TestStack {
 
     /// What of these orders and books does not hold; nothing once all is done.
     ///
-    /// Every order has its answer; a confirmed one has its books and no other has any; no book was ever given away twice;
-    /// and no command was handled twice.
+    /// Every order has its answer; a confirmed one has its books and no other has any; no book was
+    /// ever given away twice; and no command was handled twice.
     pub(super) async fn unsettled(&self, orders: &[OrderId], books: &[Isbn]) -> Vec<String> {
         let (mut wrong, mut reserved) = (Vec::new(), BTreeMap::new());
         for isbn in books {
@@ -115,10 +129,15 @@ impl TestStack {
             wrong.extend(impossible_figures(isbn, &decoded(&events::STOCK, &commits)));
             wrong.extend(doubled(stock::stream(isbn), &commits));
             let reservations = self.stock(isbn).await;
-            reserved.extend(reservations.reservations().map(|(order, copies)| ((order, isbn.clone()), copies)));
+            reserved.extend(
+                reservations.reservations().map(|(order, copies)| ((order, isbn.clone()), copies)),
+            );
         }
         for order_id in orders {
-            wrong.extend(doubled(order::stream(*order_id), &self.commits(&order_stream(*order_id)).await));
+            wrong.extend(doubled(
+                order::stream(*order_id),
+                &self.commits(&order_stream(*order_id)).await,
+            ));
             let order = self.order(*order_id).await;
             match order.status() {
                 None | Some(OrderStatus::Placed) => wrong.push(format!("order {order_id} waits")),
@@ -127,19 +146,33 @@ impl TestStack {
                     wrong.extend(lines.iter().filter_map(|line| {
                         let copies = reserved.remove(&(*order_id, line.isbn.clone()));
                         let missing = copies != Some(StockQuantity::from(line.quantity));
-                        missing.then(|| format!("order {order_id} is confirmed and has {copies:?} of {}", line.isbn))
+                        missing.then(|| {
+                            format!(
+                                "order {order_id} is confirmed and has {copies:?} of {}",
+                                line.isbn
+                            )
+                        })
                     }));
                 }
                 Some(OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Shipped) => {}
             }
         }
-        wrong.extend(reserved.into_iter().map(|((order, isbn), copies)| format!("{copies} of {isbn} for {order}")));
+        wrong.extend(
+            reserved
+                .into_iter()
+                .map(|((order, isbn), copies)| format!("{copies} of {isbn} for {order}")),
+        );
         wrong
     }
 
     /// Waits until everything holds.
     pub(super) async fn settles(&self, orders: &[OrderId], books: &[Isbn]) {
-        becomes("everything holds", async || self.unsettled(orders, books).await, |wrong| wrong.is_empty()).await;
+        becomes(
+            "everything holds",
+            async || self.unsettled(orders, books).await,
+            |wrong| wrong.is_empty(),
+        )
+        .await;
     }
 }
 
@@ -150,13 +183,16 @@ fn by_hand() -> CommandMetadata {
         correlation_id: Id::new(format!("shopping-{command_id}")).unwrap(),
         causation_id: None,
         actor: Id::new("clerk").unwrap(),
-        trace_parent: Some(Id::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap()),
+        trace_parent: Some(
+            Id::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap(),
+        ),
         command_id,
     }
 }
 
 fn decoded<E: serde::de::DeserializeOwned>(codec: &EventCodec<E>, commits: &[Commit]) -> Vec<E> {
-    let events = commits.iter().flat_map(|commit| &commit.events).filter(|event| !event.body.is_of_store());
+    let events =
+        commits.iter().flat_map(|commit| &commit.events).filter(|event| !event.body.is_of_store());
     events.map(|event| codec.decode(&event.body).unwrap()).collect()
 }
 
@@ -168,11 +204,15 @@ fn impossible_figures(isbn: &Isbn, events: &[StockEvent]) -> Vec<String> {
             StockEvent::StockReceived { quantity } => (i64::from(quantity.get()), 0),
             StockEvent::StockReserved { quantity, .. } => (0, i64::from(quantity.get())),
             StockEvent::StockReleased { quantity, .. } => (0, -i64::from(quantity.get())),
-            StockEvent::StockCommitted { quantity, .. } => (-i64::from(quantity.get()), -i64::from(quantity.get())),
+            StockEvent::StockCommitted { quantity, .. } => {
+                (-i64::from(quantity.get()), -i64::from(quantity.get()))
+            }
         };
         (on_hand, reserved) = (on_hand + in_house, reserved + spoken_for);
         if !(0..=on_hand).contains(&reserved) {
-            wrong.push(format!("{reserved} of {on_hand} copies of {isbn} are spoken for after {event:?}"));
+            wrong.push(format!(
+                "{reserved} of {on_hand} copies of {isbn} are spoken for after {event:?}"
+            ));
         }
     }
     wrong
@@ -235,7 +275,10 @@ impl Line {
                 return;
             }
             for message in messages {
-                assert!(deliver(runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back");
+                assert!(
+                    deliver(runner, std::slice::from_ref(&message)).await.is_empty(),
+                    "{message:?} came back"
+                );
             }
         }
         panic!("it never comes to rest");

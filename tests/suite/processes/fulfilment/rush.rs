@@ -55,14 +55,16 @@ async fn start(stack: &TestStack, folder: &TempDir, stop: &CancellationToken) ->
 
 /// An order of one or two books, one or two copies of each.
 fn lines(books: &[Isbn], number: usize) -> Vec<(Isbn, u32)> {
-    let of = |place: usize| (books[place % BOOKS].clone(), if number.is_multiple_of(4) { 2 } else { 1 });
+    let of =
+        |place: usize| (books[place % BOOKS].clone(), if number.is_multiple_of(4) { 2 } else { 1 });
     if number.is_multiple_of(3) { vec![of(number), of(number + 2)] } else { vec![of(number)] }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_orders_for_too_few_copies_are_answered_exactly() {
     let (orders, copies) = full_or((200, 30), (40, 6));
-    let (stack, folder, stop) = (TestStack::start().await, TempDir::new().unwrap(), CancellationToken::new());
+    let (stack, folder, stop) =
+        (TestStack::start().await, TempDir::new().unwrap(), CancellationToken::new());
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
     for book in &books {
         stack.receive(book, copies).await;
@@ -91,7 +93,10 @@ async fn two_hundred_orders_for_too_few_copies_are_answered_exactly() {
             }
         }
     }
-    assert!(rejected > 0 && confirmed.len() == BOOKS, "{rejected} rejected, {confirmed:?} confirmed");
+    assert!(
+        rejected > 0 && confirmed.len() == BOOKS,
+        "{rejected} rejected, {confirmed:?} confirmed"
+    );
     for book in &books {
         let stock = stack.stock(book).await;
         assert_eq!((stock.on_hand(), stock.reserved()), (copies, confirmed[book]));
@@ -112,12 +117,17 @@ impl Shopper {
     async fn place(&mut self, client: &Client, books: &[Isbn]) -> bool {
         let number = self.placed.len();
         let lines = lines(books, self.name + number);
-        let texts: Vec<(String, u32)> = lines.iter().map(|(isbn, copies)| (isbn.to_string(), *copies)).collect();
-        let texts: Vec<(&str, u32)> = texts.iter().map(|(isbn, copies)| (&**isbn, *copies)).collect();
+        let texts: Vec<(String, u32)> =
+            lines.iter().map(|(isbn, copies)| (isbn.to_string(), *copies)).collect();
+        let texts: Vec<(&str, u32)> =
+            texts.iter().map(|(isbn, copies)| (&**isbn, *copies)).collect();
         let key = format!("client-{}-order-{number}", self.name);
-        let Some(answer) = client.try_correlated("/orders", &key, &order(&texts)).await else { return false };
+        let Some(answer) = client.try_correlated("/orders", &key, &order(&texts)).await else {
+            return false;
+        };
         assert!((200..300).contains(&answer.status), "{answer:?}");
-        self.placed.push(answer.body["stream"].as_str().unwrap().trim_start_matches("order-").to_owned());
+        self.placed
+            .push(answer.body["stream"].as_str().unwrap().trim_start_matches("order-").to_owned());
         true
     }
 
@@ -150,9 +160,13 @@ async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) 
 async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32> {
     let mut reserved = BTreeMap::<String, u32>::new();
     for order_id in placed {
-        let decided = |order: &Response| order.body["status"].as_str().is_some_and(|status| status != "placed");
+        let decided = |order: &Response| {
+            order.body["status"].as_str().is_some_and(|status| status != "placed")
+        };
         let order = client.until(&format!("/orders/{order_id}"), decided).await;
-        for line in order["lines"].as_array().unwrap().iter().filter(|_| order["status"] == "confirmed") {
+        for line in
+            order["lines"].as_array().unwrap().iter().filter(|_| order["status"] == "confirmed")
+        {
             let copies = u32::try_from(line["quantity"].as_u64().unwrap()).unwrap();
             *reserved.entry(line["isbn"].as_str().unwrap().to_owned()).or_default() += copies;
         }
@@ -164,7 +178,8 @@ async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32
 async fn a_program_that_is_killed_often_answers_every_order() {
     let data = TempDir::new().unwrap();
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
-    let mut shoppers: Vec<Shopper> = (0..CLIENTS).map(|name| Shopper { name, placed: Vec::new() }).collect();
+    let mut shoppers: Vec<Shopper> =
+        (0..CLIENTS).map(|name| Shopper { name, placed: Vec::new() }).collect();
     for _ in 0..full_or(KILLS, 2) {
         live_and_die(&data, &mut shoppers, &books).await;
     }
@@ -180,7 +195,8 @@ async fn a_program_that_is_killed_often_answers_every_order() {
         client.holds(&book.to_string(), COPIES, copies).await;
     }
     assert_eq!(dev.interrupt().await, 0);
-    let orders: Vec<OrderId> = placed.into_iter().map(|id| OrderId::try_from(id).unwrap()).collect();
+    let orders: Vec<OrderId> =
+        placed.into_iter().map(|id| OrderId::try_from(id).unwrap()).collect();
     let stack = TestStack::over(data).await;
     assert_eq!(stack.unsettled(&orders, &books).await, [""; 0]);
     let confirmed = reserved.values().sum::<u32>();

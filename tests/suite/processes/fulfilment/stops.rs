@@ -37,10 +37,12 @@ impl TestStack {
 
     /// The id of fulfilment's command that confirms the order.
     async fn id_of_confirmation(&self, order_id: OrderId) -> Id {
-        let recorded_at = self.commits(&order_stream(order_id)).await[0].recorded_at.timestamp_millis();
+        let recorded_at =
+            self.commits(&order_stream(order_id)).await[0].recorded_at.timestamp_millis();
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"https://ledgerfold.dev/fulfilment");
         let name = format!("order-{order_id}:1 order-{order_id} confirm");
-        let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v5(&namespace, name.as_bytes()).into_bytes();
+        let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] =
+            Uuid::new_v5(&namespace, name.as_bytes()).into_bytes();
         let time_ms = u64::try_from(recorded_at).unwrap();
         let random = [a, b, c, d, e, f, g, h, i, j];
         Id::of_process(uuid::Builder::from_unix_timestamp_millis(time_ms, &random).into_uuid())
@@ -54,7 +56,8 @@ fn newer() -> NewEvent {
 
 #[tokio::test]
 async fn an_event_of_a_newer_program_stops_its_stream_and_no_other() {
-    let (stack, unreadable) = (TestStack::start().await, raw("OrderCancelled", 1, r#"{"reason":7}"#));
+    let (stack, unreadable) =
+        (TestStack::start().await, raw("OrderCancelled", 1, r#"{"reason":7}"#));
     for event in [newer(), unreadable] {
         let (stopped, its_book) = stack.ordinary_order().await;
         let (other, book) = stack.ordinary_order().await;
@@ -81,7 +84,9 @@ async fn an_event_of_an_unknown_type_stops_its_stream() {
     // The order's commands come first: a stream with such an event takes no command.
     Line::of(order_id, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
     for stream in [order_stream(order_id), stock_stream(&book)] {
-        stack.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 1, "7")])).await;
+        stack
+            .write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 1, "7")]))
+            .await;
         let messages = stack.messages(&stream).await;
         assert_eq!(deliver(&stack.runner(), &messages[2..]).await, ids(&messages[2..]));
         assert_eq!(stack.handled(&stream).await, Some(2));
@@ -123,7 +128,11 @@ async fn at_the_fifth_receive_an_order_is_held_and_its_book_continues() {
     let held = order_stream(orders[0]);
     stack.write(&held, commit(vec![newer()])).await;
     let mut messages = stack.messages(&stock_stream(&book)).await;
-    assert_eq!(deliver(&runner, &messages).await, ids(&messages[1..]), "at first it is tried again");
+    assert_eq!(
+        deliver(&runner, &messages).await,
+        ids(&messages[1..]),
+        "at first it is tried again"
+    );
     messages.iter_mut().for_each(|message| message.receives = 5);
     assert!(deliver(&runner, &messages).await.is_empty());
     assert_eq!(stack.handled(&stock_stream(&book)).await, Some(3));
@@ -133,7 +142,15 @@ async fn at_the_fifth_receive_an_order_is_held_and_its_book_continues() {
     // As with a program that knows the event: without the event, the order takes commands.
     let key = crate::harness::stack::event_key(held.as_str(), 2);
     let events = stack.names.events();
-    stack.clients().dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
+    stack
+        .clients()
+        .dynamodb
+        .delete_item()
+        .table_name(events)
+        .set_key(Some(key))
+        .send()
+        .await
+        .unwrap();
     stack.projector().rewind(fulfilment().consumer(), &held).await.unwrap();
     assert!(deliver(&stack.runner(), &stack.messages(&held).await).await.is_empty());
     assert_eq!(stack.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
@@ -160,7 +177,8 @@ async fn what_is_recorded_under_an_id_of_the_systems_is_done() {
 #[tokio::test]
 async fn a_state_that_cannot_be_read_stops_its_order_only() {
     let stack = TestStack::start().await;
-    let ((stopped, its_book), (other, book)) = (stack.ordinary_order().await, stack.ordinary_order().await);
+    let ((stopped, its_book), (other, book)) =
+        (stack.ordinary_order().await, stack.ordinary_order().await);
     let runner = stack.runner();
     for order_id in [stopped, other] {
         assert!(deliver(&runner, &stack.messages(&order_stream(order_id)).await).await.is_empty());
@@ -179,9 +197,15 @@ async fn a_state_that_cannot_be_read_stops_its_order_only() {
 #[tokio::test]
 async fn a_message_that_cannot_be_read_holds_up_its_group_only() {
     let stack = TestStack::start().await;
-    let ((order_id, _), (other, book)) = (stack.ordinary_order().await, stack.ordinary_order().await);
-    let (behind, good) = (stack.messages(&order_stream(order_id)).await, stack.messages(&order_stream(other)).await);
-    let event = [Message::new(order_stream(order_id).as_str(), "no JSON"), behind[0].clone(), good[0].clone()];
+    let ((order_id, _), (other, book)) =
+        (stack.ordinary_order().await, stack.ordinary_order().await);
+    let (behind, good) =
+        (stack.messages(&order_stream(order_id)).await, stack.messages(&order_stream(other)).await);
+    let event = [
+        Message::new(order_stream(order_id).as_str(), "no JSON"),
+        behind[0].clone(),
+        good[0].clone(),
+    ];
     assert_eq!(deliver(&stack.runner(), &event).await, ids(&event[..2]));
     assert_eq!(stack.handled(&order_stream(order_id)).await, None);
     assert_eq!(stack.stock(&book).await.reserved(), 1);
@@ -190,7 +214,8 @@ async fn a_message_that_cannot_be_read_holds_up_its_group_only() {
 #[tokio::test]
 async fn a_stream_of_another_app_is_reported() {
     let stack = TestStack::start().await;
-    let (foreign, unfollowed) = (StreamId::new("order-of-mine").unwrap(), StreamId::new("purse-1").unwrap());
+    let (foreign, unfollowed) =
+        (StreamId::new("order-of-mine").unwrap(), StreamId::new("purse-1").unwrap());
     for stream in [&foreign, &unfollowed] {
         stack.write(stream, commit(vec![raw("OrderConfirmed", 1, "{}")])).await;
     }

@@ -15,14 +15,19 @@ async fn a_commit_costs_one_request_and_three_without_the_cache() {
     let all = ledger.write(&stream("a"), 4).await;
     let wire = FaultInjector::default();
     let (store, warm) = ledger.process(&wire);
-    let expected: [&[&str]; 4] = [&["PutItem", "PutItem"], &["PutItem"], &["PutItem"], &["PutItem"]];
+    let expected: [&[&str]; 4] =
+        [&["PutItem", "PutItem"], &["PutItem"], &["PutItem"], &["PutItem"]];
     for ((stream, commit), operations) in all.iter().zip(expected) {
         warm.index(&store, 1, stream, std::slice::from_ref(commit), TimeLimit::NONE).await.unwrap();
         assert_eq!(wire.operations(), operations, "the first is that of the day");
     }
     let (stream, other) = &ledger.write(&stream("b"), 2).await[1];
     warm.index(&store, 1, stream, &[], TimeLimit::NONE).await.unwrap();
-    ledger.index().index(&store, 1, stream, std::slice::from_ref(other), TimeLimit::NONE).await.unwrap();
+    ledger
+        .index()
+        .index(&store, 1, stream, std::slice::from_ref(other), TimeLimit::NONE)
+        .await
+        .unwrap();
     wire.take();
     warm.index(&store, 1, stream, std::slice::from_ref(other), TimeLimit::NONE).await.unwrap();
     assert_eq!(wire.operations(), ["Query", "BatchGetItem", "PutItem"]);
@@ -31,12 +36,20 @@ async fn a_commit_costs_one_request_and_three_without_the_cache() {
 /// Rewrites all entries; returns the units that the engine counts for the table and each index.
 async fn units_of(ledger: &Ledger, item: &Item) -> (f64, f64, BTreeMap<String, f64>) {
     let key = ["command", "rank"].map(|name| (name.to_owned(), item[name].clone()));
-    ledger.client.delete_item().table_name(AUDIT).set_key(Some(HashMap::from(key))).send().await.unwrap();
+    ledger
+        .client
+        .delete_item()
+        .table_name(AUDIT)
+        .set_key(Some(HashMap::from(key)))
+        .send()
+        .await
+        .unwrap();
     let put = ledger.client.put_item().table_name(AUDIT).set_item(Some(item.clone()));
     let put = put.return_consumed_capacity(ReturnConsumedCapacity::Indexes).send().await.unwrap();
     let consumed = put.consumed_capacity.unwrap();
     let indexes = consumed.global_secondary_indexes.unwrap_or_default();
-    let indexes = indexes.into_iter().map(|(name, units)| (name, units.capacity_units.unwrap())).collect();
+    let indexes =
+        indexes.into_iter().map(|(name, units)| (name, units.capacity_units.unwrap())).collect();
     (consumed.capacity_units.unwrap(), consumed.table.unwrap().capacity_units.unwrap(), indexes)
 }
 
@@ -65,11 +78,18 @@ async fn a_commit_costs_three_write_units() {
 async fn partitions(actors: usize) -> BTreeSet<String> {
     let ledger = Ledger::start().await;
     for number in 0..120 {
-        let command = commit(&format!("c-{number}"), &format!("actor-{}", number % actors), &["Noted"]);
+        let command =
+            commit(&format!("c-{number}"), &format!("actor-{}", number % actors), &["Noted"]);
         let told = ledger.append(&stream(&number.to_string()), vec![command]).await;
         ledger.enter(&ledger.index(), 1, &told).await;
     }
-    ledger.items().await.iter().filter_map(|item| item.get("day")).map(|day| day.as_s().unwrap().clone()).collect()
+    ledger
+        .items()
+        .await
+        .iter()
+        .filter_map(|item| item.get("day"))
+        .map(|day| day.as_s().unwrap().clone())
+        .collect()
 }
 
 #[tokio::test]
@@ -82,7 +102,8 @@ async fn busy_day(ledger: &Ledger, commits: usize) -> Vec<Entered> {
     let mut all = Vec::new();
     for number in 0..commits {
         let kind = if number.is_multiple_of(100) { "Rare" } else { "Noted" };
-        let mut command = commit(&format!("c-{number}"), &format!("actor-{}", number % 20), &[kind]);
+        let mut command =
+            commit(&format!("c-{number}"), &format!("actor-{}", number % 20), &[kind]);
         command.metadata.correlation_id = id(format!("r-{}", number / 40));
         ledger.pass(TimeDelta::milliseconds(5));
         all.extend(ledger.append(&stream(&format!("{}", number % 90)), vec![command]).await);

@@ -10,7 +10,8 @@ use projections::audit_index::{EntryMatch, IndexError};
 
 /// Two streams of three commits each, interleaved.
 async fn two_streams(ledger: &Ledger) -> Vec<Entered> {
-    let mut all = [ledger.write(&stream("a"), 3).await, ledger.write(&stream("b"), 3).await].concat();
+    let mut all =
+        [ledger.write(&stream("a"), 3).await, ledger.write(&stream("b"), 3).await].concat();
     all.sort_by_key(|(_, commit)| commit.version);
     all
 }
@@ -79,7 +80,13 @@ async fn indexers_that_race_on_one_stream_leave_it_whole() {
             tokio::spawn(async move {
                 for (stream, commit) in all.iter().skip(racer).step_by(3) {
                     index
-                        .index(&store, generation, stream, std::slice::from_ref(commit), TimeLimit::NONE)
+                        .index(
+                            &store,
+                            generation,
+                            stream,
+                            std::slice::from_ref(commit),
+                            TimeLimit::NONE,
+                        )
                         .await
                         .unwrap();
                 }
@@ -102,7 +109,9 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
     let all = ledger.write(&stream("a"), 5).await;
     let (mut struck, mut generation) = (0, 0);
     // A gap of three costs 11 requests: two probes of two each, the day, a read and five entries.
-    for fault in (1..=12).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]) {
+    for fault in
+        (1..=12).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)])
+    {
         generation += 1;
         let wire = FaultInjector::default();
         let (store, index) = ledger.process(&wire);
@@ -132,7 +141,11 @@ async fn a_stream_with_a_hole_is_corrupt_and_not_indexed() {
     ledger.write(&stream("short"), 1).await;
     for (name, version) in [("empty", 1), ("short", 2)] {
         let told = std::slice::from_ref(&all[2].1);
-        let error = ledger.index().index(&ledger.store, 1, &stream(name), told, TimeLimit::NONE).await.unwrap_err();
+        let error = ledger
+            .index()
+            .index(&ledger.store, 1, &stream(name), told, TimeLimit::NONE)
+            .await
+            .unwrap_err();
         let IndexError::Read(ReadError::Corrupt(damaged)) = error else { panic!("{error:?}") };
         assert_eq!((damaged.stream, damaged.version), (format!("note-{name}"), version));
         assert_eq!(damaged.damage, Damage::Hole { found: 3 });
@@ -153,7 +166,10 @@ async fn a_generation_knows_nothing_of_another() {
     assert_eq!(index.entered(2, &all).await.unwrap(), [EntryMatch::Absent; 2]);
     let doubled = [&all[1..], &all[..1], &all[1..]].concat();
     assert_eq!(index.entered(11, &doubled).await.unwrap(), [EntryMatch::Same; 3]);
-    assert_eq!(index.entered(1, &doubled).await.unwrap(), [EntryMatch::Absent, EntryMatch::Same, EntryMatch::Absent]);
+    assert_eq!(
+        index.entered(1, &doubled).await.unwrap(),
+        [EntryMatch::Absent, EntryMatch::Same, EntryMatch::Absent]
+    );
     assert!(index.entered(1, &[]).await.unwrap().is_empty());
     // The cache of one generation is not used for another.
     ledger.enter(&index, 1, &all[1..]).await;

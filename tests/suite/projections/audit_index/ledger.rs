@@ -6,8 +6,8 @@ use crate::harness::waiting::PATIENCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    Batch, Clock, CommandMetadata, Commit, Consistency, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent,
-    Options, StreamId,
+    Batch, Clock, CommandMetadata, Commit, Consistency, EventStore, Fingerprint, Id, Item,
+    NewCommit, NewEvent, Options, StreamId,
 };
 use ledgerfold::local::engines::dynamodb::DynamoDb;
 use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, EntryMatch, IndexEntry};
@@ -39,7 +39,11 @@ impl Ledger {
         let clock = Arc::new(Mutex::new("2026-11-22T10:00:00.123Z".parse().unwrap()));
         let now = clock.clone();
         let tell: Clock = Arc::new(move || *now.lock().unwrap());
-        let store = EventStore::with_options(client.clone(), EVENTS, Options { clock: tell, ..Options::default() });
+        let store = EventStore::with_options(
+            client.clone(),
+            EVENTS,
+            Options { clock: tell, ..Options::default() },
+        );
         store.create_table().await.unwrap();
         let ledger = Self { client, store, clock, _engine: (engine, folder) };
         ledger.index().create_table().await.unwrap();
@@ -73,7 +77,13 @@ impl Ledger {
         let mut all = Vec::new();
         for number in 0..commits {
             self.pass(TimeDelta::milliseconds(7));
-            all.extend(self.append(stream, vec![commit(&format!("{stream}/{number}"), "tester", &["Noted"])]).await);
+            all.extend(
+                self.append(
+                    stream,
+                    vec![commit(&format!("{stream}/{number}"), "tester", &["Noted"])],
+                )
+                .await,
+            );
         }
         all
     }
@@ -81,7 +91,16 @@ impl Ledger {
     /// Enters the commits one by one.
     pub(super) async fn enter(&self, index: &AuditIndex, generation: u32, commits: &[Entered]) {
         for (stream, commit) in commits {
-            index.index(&self.store, generation, stream, std::slice::from_ref(commit), TimeLimit::NONE).await.unwrap();
+            index
+                .index(
+                    &self.store,
+                    generation,
+                    stream,
+                    std::slice::from_ref(commit),
+                    TimeLimit::NONE,
+                )
+                .await
+                .unwrap();
         }
     }
 
@@ -101,7 +120,9 @@ impl Ledger {
         let items = self.items().await;
         items
             .into_iter()
-            .map(|item| format!("{:?}", item.into_iter().collect::<std::collections::BTreeMap<_, _>>()))
+            .map(|item| {
+                format!("{:?}", item.into_iter().collect::<std::collections::BTreeMap<_, _>>())
+            })
             .collect()
     }
 
@@ -111,14 +132,23 @@ impl Ledger {
         let search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
         let AuditPage { found, next } = index.search(generation, &search).await.unwrap();
         assert_eq!((found, next), (expected(commits), None), "generation {generation}");
-        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
+        assert!(
+            index
+                .entered(generation, commits)
+                .await
+                .unwrap()
+                .into_iter()
+                .all(|entry| entry == EntryMatch::Same)
+        );
     }
 }
 
 /// The expected entries, in the order of time, then of stream and version.
 pub(super) fn expected(commits: &[Entered]) -> Vec<IndexEntry> {
     let mut found: Vec<IndexEntry> = commits.iter().map(found).collect();
-    found.sort_by_key(|found| (found.recorded_at, format!("{}#{:016}", found.stream, found.version)));
+    found.sort_by_key(|found| {
+        (found.recorded_at, format!("{}#{:016}", found.stream, found.version))
+    });
     found
 }
 
@@ -171,7 +201,11 @@ pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
 }
 
 /// All pages of a search, joined. Asserts that no page exceeds the limit.
-pub(super) async fn all_pages(index: &AuditIndex, generation: u32, search: &AuditSearch) -> Vec<IndexEntry> {
+pub(super) async fn all_pages(
+    index: &AuditIndex,
+    generation: u32,
+    search: &AuditSearch,
+) -> Vec<IndexEntry> {
     let (mut search, mut all) = (search.clone(), Vec::new());
     let walk = async {
         loop {

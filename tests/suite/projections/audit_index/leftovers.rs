@@ -29,7 +29,9 @@ impl Busy {
     /// An index that gets that many such answers.
     fn index(ledger: &Ledger, left_over: usize) -> (AuditIndex, Self) {
         let busy = Self(Arc::new(Mutex::new(State { left_over, ..State::default() })));
-        let client = Client::from_conf(ledger.client.config().to_builder().interceptor(busy.clone()).build());
+        let client = Client::from_conf(
+            ledger.client.config().to_builder().interceptor(busy.clone()).build(),
+        );
         (AuditIndex::new(client, AUDIT), busy)
     }
 
@@ -85,7 +87,10 @@ async fn unprocessed_keys_are_requested_a_limited_number_of_times() {
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all[..2]).await;
     let (index, busy) = Busy::index(&ledger, 3);
-    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Same, EntryMatch::Same, EntryMatch::Absent]);
+    assert_eq!(
+        index.entered(1, &all).await.unwrap(),
+        [EntryMatch::Same, EntryMatch::Same, EntryMatch::Absent]
+    );
     assert_eq!(busy.batches(), 4);
     let (index, busy) = Busy::index(&ledger, usize::MAX);
     let refused = index.entered(1, &all).await;

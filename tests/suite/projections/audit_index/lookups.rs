@@ -17,7 +17,8 @@ async fn projector(ledger: &Ledger, wire: &FaultInjector) -> Projector {
     read_models.create_table().await.unwrap();
     wire.take();
     wire.arm(None);
-    let (store, index) = (EventStore::new(client.clone(), "events"), AuditIndex::new(client, AUDIT));
+    let (store, index) =
+        (EventStore::new(client.clone(), "events"), AuditIndex::new(client, AUDIT));
     Projector::new(store, read_models, index)
 }
 
@@ -42,8 +43,10 @@ fn id((_, commit): &Entered) -> Id {
 async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 4).await;
-    let elsewhere = ledger.append(&stream("b"), vec![commit(id(&all[1]).as_str(), "tester", &["Noted"])]).await;
-    let again = ledger.append(&stream("b"), vec![commit("only-b", "tester", &["Noted", "Noted"])]).await;
+    let elsewhere =
+        ledger.append(&stream("b"), vec![commit(id(&all[1]).as_str(), "tester", &["Noted"])]).await;
+    let again =
+        ledger.append(&stream("b"), vec![commit("only-b", "tester", &["Noted", "Noted"])]).await;
     ledger.enter(&ledger.index(), 1, &[all.clone(), elsewhere, again.clone()].concat()).await;
     let wire = FaultInjector::default();
     let projector = projector(&ledger, &wire).await;
@@ -53,8 +56,16 @@ async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
         (id(&again[0]), IndexLookup::Absent),
         (Id::new("nobody's").unwrap(), IndexLookup::Absent),
     ] {
-        assert_eq!(projector.recorded(&mark(&all[2]), &command).await.unwrap().lookup, answer, "{command}");
-        assert_eq!(wire.operations(), ["BatchGetItem", "Query"], "and the generation, which the wire leaves out");
+        assert_eq!(
+            projector.recorded(&mark(&all[2]), &command).await.unwrap().lookup,
+            answer,
+            "{command}"
+        );
+        assert_eq!(
+            wire.operations(),
+            ["BatchGetItem", "Query"],
+            "and the generation, which the wire leaves out"
+        );
         assert_eq!(wire.requests(), 3, "{command}");
         wire.arm(None);
     }
@@ -73,9 +84,16 @@ async fn a_mark_without_its_entry_proves_nothing() {
     let projector = projector(&ledger, &FaultInjector::default()).await;
     let other = Mark { hash: Some(Hash::of(&[b"other"])), ..mark(&all[1]) };
     for mark in [mark(&all[2]), other] {
-        assert_eq!(projector.recorded(&mark, &id(&all[0])).await.unwrap().lookup, IndexLookup::NotIndexed, "{mark:?}");
+        assert_eq!(
+            projector.recorded(&mark, &id(&all[0])).await.unwrap().lookup,
+            IndexLookup::NotIndexed,
+            "{mark:?}"
+        );
     }
-    assert_eq!(projector.recorded(&mark(&all[1]), &id(&all[0])).await.unwrap().lookup, IndexLookup::At(1));
+    assert_eq!(
+        projector.recorded(&mark(&all[1]), &id(&all[0])).await.unwrap().lookup,
+        IndexLookup::At(1)
+    );
 }
 
 #[tokio::test]
@@ -107,8 +125,12 @@ async fn an_entry_is_never_replaced_by_one_of_another_hash() {
     let (name, mut changed) = all[1].clone();
     changed.hash = Hash::of(&[b"changed"]);
     let index = ledger.index();
-    assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [EntryMatch::Other]);
-    let refused = index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
+    assert_eq!(
+        index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(),
+        [EntryMatch::Other]
+    );
+    let refused =
+        index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("is damaged at version 2")));
     assert_eq!(ledger.dump().await, before);
 }

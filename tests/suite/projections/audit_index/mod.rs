@@ -1,4 +1,5 @@
-//! The audit index finds exactly the commits of the store, whatever is lost, repeated or killed on the way.
+//! The audit index finds exactly the commits of the store, whatever is lost, repeated or killed on
+//! the way.
 
 mod cost;
 mod gaps;

@@ -29,7 +29,11 @@ async fn misleading(ledger: &Ledger) -> Vec<Entered> {
     let mut all = Vec::new();
     for number in 0..200 {
         let command = ["days", "1", "1/1", "11/c", "days/1"][number % 5];
-        all.extend(ledger.append(&stream(&number.to_string()), vec![commit(command, "tester", &["Noted"])]).await);
+        all.extend(
+            ledger
+                .append(&stream(&number.to_string()), vec![commit(command, "tester", &["Noted"])])
+                .await,
+        );
     }
     all
 }
@@ -46,7 +50,11 @@ async fn a_drop_removes_one_generation_and_no_other() {
         let (items, slices) = remove(&ledger, generation, total).await;
         assert_eq!(items, all.len() + 1, "entries and the day of generation {generation}");
         dropped.push(slices);
-        assert_eq!(remove(&ledger, generation, 2).await.0, 0, "nothing is left of generation {generation}");
+        assert_eq!(
+            remove(&ledger, generation, 2).await.0,
+            0,
+            "nothing is left of generation {generation}"
+        );
         assert!(
             ledger
                 .index()

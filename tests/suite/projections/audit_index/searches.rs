@@ -16,8 +16,10 @@ const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
 
 /// A random commit. Command ids repeat in other streams and, as after an import, in the same one.
 fn any_commit(rng: &mut Rng) -> NewCommit {
-    let types: Vec<&str> = (0..rng.usize(1..5)).map(|_| *rng.choice(TYPES).as_ref().unwrap()).collect();
-    let mut commit = commit(&format!("command-{}", rng.u8(..30)), &format!("actor-{}", rng.u8(..5)), &types);
+    let types: Vec<&str> =
+        (0..rng.usize(1..5)).map(|_| *rng.choice(TYPES).as_ref().unwrap()).collect();
+    let mut commit =
+        commit(&format!("command-{}", rng.u8(..30)), &format!("actor-{}", rng.u8(..5)), &types);
     commit.metadata.correlation_id = id(format!("correlation-{}", rng.u8(..6)));
     commit.metadata.causation_id = rng.bool().then(|| id("cause"));
     commit
@@ -25,7 +27,8 @@ fn any_commit(rng: &mut Rng) -> NewCommit {
 
 /// Commits of many streams over several days, often several at the same time.
 async fn any_history(ledger: &Ledger, rng: &mut Rng, commits: usize) -> Vec<Entered> {
-    let streams: Vec<StreamId> = ["1", "1#", "10", "a", "b", "b#0000000000000001"].map(stream).into();
+    let streams: Vec<StreamId> =
+        ["1", "1#", "10", "a", "b", "b#0000000000000001"].map(stream).into();
     let mut all = Vec::new();
     while all.len() < commits {
         let together = (0..rng.usize(1..4)).map(|_| any_commit(rng)).collect();
@@ -53,9 +56,15 @@ async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<Inde
 fn filter(all: &[IndexEntry], search: &AuditSearch) -> Vec<IndexEntry> {
     let fits = |found: &&IndexEntry| {
         search.actor.as_ref().is_none_or(|actor| found.actor == *actor)
-            && search.event_type.as_ref().is_none_or(|name| found.event_types.iter().any(|other| other == name))
+            && search
+                .event_type
+                .as_ref()
+                .is_none_or(|name| found.event_types.iter().any(|other| other == name))
             && search.command.as_ref().is_none_or(|command| found.command_id == *command)
-            && search.correlation.as_ref().is_none_or(|correlation| found.correlation_id == *correlation)
+            && search
+                .correlation
+                .as_ref()
+                .is_none_or(|correlation| found.correlation_id == *correlation)
             && search.from.is_none_or(|from| found.recorded_at >= from)
             && search.to.is_none_or(|to| found.recorded_at < to)
     };
@@ -129,7 +138,11 @@ async fn every_limit_pages_through_every_kind_of_search() {
             let expected = filter(&all, &kind);
             for limit in (1..=expected.len() + 1).step_by(full_or(1, 5)) {
                 let search = AuditSearch { limit, ..kind.clone() };
-                assert_eq!(all_pages(&index, 3, &search).await, expected, "seed {seed}, {search:?}");
+                assert_eq!(
+                    all_pages(&index, 3, &search).await,
+                    expected,
+                    "seed {seed}, {search:?}"
+                );
             }
         }
     }
@@ -157,7 +170,9 @@ async fn a_search_ends_at_its_last_place_and_leaves_a_category_out() {
         assert_eq!(all_pages(&index, 3, &without).await, filter(&known, &without));
     }
     let (found, of_one) = (all[5].clone(), |search: &AuditSearch| {
-        filter(&all, search).last().map(|found| AuditCursor::of(found.recorded_at, &found.stream, found.version))
+        filter(&all, search)
+            .last()
+            .map(|found| AuditCursor::of(found.recorded_at, &found.stream, found.version))
     });
     for search in [
         AuditSearch { command: Some(found.command_id.clone()), ..everything.clone() },
@@ -165,7 +180,11 @@ async fn a_search_ends_at_its_last_place_and_leaves_a_category_out() {
     ] {
         assert_eq!(Some(index.newest(3, &search).await.unwrap()), of_one(&search), "{search:?}");
     }
-    assert_eq!(index.newest(4, &everything).await.unwrap(), AuditCursor::beginning(), "an empty generation");
+    assert_eq!(
+        index.newest(4, &everything).await.unwrap(),
+        AuditCursor::beginning(),
+        "an empty generation"
+    );
 }
 
 #[tokio::test]
@@ -175,7 +194,8 @@ async fn a_page_continues_in_another_generation() {
     let page = index.search(3, &AuditSearch::all(Direction::Backwards, 15)).await.unwrap();
     let copy = ledger.index();
     for found in &all {
-        let read = ledger.store.read(&found.stream, found.version, Direction::Forwards, 1).await.unwrap();
+        let read =
+            ledger.store.read(&found.stream, found.version, Direction::Forwards, 1).await.unwrap();
         copy.index(&ledger.store, 4, &found.stream, &read.commits, TimeLimit::NONE).await.unwrap();
     }
     let rest = AuditSearch { after: page.next, ..AuditSearch::all(Direction::Backwards, 1000) };
@@ -192,7 +212,11 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
     let (_ledger, index, all) = indexed(&mut Rng::new(), 10).await;
     let (from, to) = (Some(all[9].recorded_at + TimeDelta::seconds(1)), Some(all[0].recorded_at));
     for direction in BOTH {
-        for after in [None, Some("zzz".to_owned().try_into().unwrap()), Some("!".to_owned().try_into().unwrap())] {
+        for after in [
+            None,
+            Some("zzz".to_owned().try_into().unwrap()),
+            Some("!".to_owned().try_into().unwrap()),
+        ] {
             let everything = AuditSearch::all(direction, 10);
             let kinds = [
                 everything.clone(),
@@ -200,7 +224,10 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
                 AuditSearch { correlation: Some(all[0].correlation_id.clone()), ..everything },
             ];
             for kind in kinds {
-                let page = index.search(3, &AuditSearch { from, to, after: after.clone(), ..kind }).await.unwrap();
+                let page = index
+                    .search(3, &AuditSearch { from, to, after: after.clone(), ..kind })
+                    .await
+                    .unwrap();
                 assert!(page.found.is_empty() && page.next.is_none());
             }
         }
@@ -233,7 +260,11 @@ async fn a_search_beyond_its_budget_continues_on_the_next_page() {
     let mut history = Vec::new();
     for number in 0..70 {
         let types = if number % 44 == 0 { ["Rare"] } else { ["Noted"] };
-        history.extend(ledger.append(&stream("s"), vec![commit(&format!("c-{number}"), "tester", &types)]).await);
+        history.extend(
+            ledger
+                .append(&stream("s"), vec![commit(&format!("c-{number}"), "tester", &types)])
+                .await,
+        );
         ledger.pass(TimeDelta::days(1));
     }
     ledger.enter(&ledger.index(), 1, &history).await;

@@ -16,11 +16,17 @@ type Taken = Result<Vec<SegmentTask>, RebuildError>;
 
 /// All of them at once, each in a new process. Returns the result of the successful one, and the
 /// refusals of the others.
-async fn at_once(stack: &TestStack, step: impl AsyncFn(Projector) -> Taken) -> (Vec<SegmentTask>, Vec<RebuildError>) {
+async fn at_once(
+    stack: &TestStack,
+    step: impl AsyncFn(Projector) -> Taken,
+) -> (Vec<SegmentTask>, Vec<RebuildError>) {
     let taken = join_all((0..OPERATORS).map(|_| step(projector(stack)))).await;
     let (won, lost): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1, "one of them wins");
-    (won.into_iter().flatten().flatten().collect(), lost.into_iter().filter_map(Result::err).collect())
+    (
+        won.into_iter().flatten().flatten().collect(),
+        lost.into_iter().filter_map(Result::err).collect(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,28 +34,49 @@ async fn of_operators_at_once_one_wins_each_step() {
     let stack = TestStack::start().await;
     let (operator, of) = (projector(&stack), &orders());
     let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
-    assert!(deliver(&ProjectorHandler::new(*of, operator.clone()), &messages_of(&batches)).await.is_empty());
+    assert!(
+        deliver(&ProjectorHandler::new(*of, operator.clone()), &messages_of(&batches))
+            .await
+            .is_empty()
+    );
 
     let (wakes, told) = at_once(&stack, async |operator| operator.rebuild(of, 3).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Rebuild })), "{told:?}");
+    assert!(
+        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Rebuild })),
+        "{told:?}"
+    );
     assert_eq!(wakes.len(), 3);
     assert!(finish(&operator, of, wakes).await.complete);
 
     let (wakes, told) = at_once(&stack, async |operator| operator.switch(of, false).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::NotBuilt { number: 1, .. })), "{told:?}");
+    assert!(
+        told.iter().all(|error| matches!(error, RebuildError::NotBuilt { number: 1, .. })),
+        "{told:?}"
+    );
     assert!(finish(&operator, of, wakes).await.complete);
 
     let (wakes, told) = at_once(&stack, async |operator| operator.rollback(of).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::NothingToRollBackTo)), "{told:?}");
+    assert!(
+        told.iter().all(|error| matches!(error, RebuildError::NothingToRollBackTo)),
+        "{told:?}"
+    );
     assert!(finish(&operator, of, wakes).await.complete);
 
-    let (wakes, told) = at_once(&stack, async |operator| operator.drop_generation(of, Some(2)).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Remove })), "{told:?}");
+    let (wakes, told) =
+        at_once(&stack, async |operator| operator.drop_generation(of, Some(2)).await).await;
+    assert!(
+        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Remove })),
+        "{told:?}"
+    );
     assert!(finish(&operator, of, wakes).await.complete);
 
     let (_, told) = at_once(&stack, async |operator| operator.reconcile(of, 2).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Reconcile })), "{told:?}");
-    let (_, told) = at_once(&stack, async |operator| operator.pause_job(of).await.map(|()| Vec::new())).await;
+    assert!(
+        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Reconcile })),
+        "{told:?}"
+    );
+    let (_, told) =
+        at_once(&stack, async |operator| operator.pause_job(of).await.map(|()| Vec::new())).await;
     assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");
     let (_, told) = at_once(&stack, async |operator| operator.cancel_job(of).await).await;
     assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 /// An order that a machine records whose clock is an hour ahead.
 async fn dated_ahead(stack: &TestStack) -> Batch {
-    let options = Options { clock: Arc::new(|| Utc::now() + TimeDelta::hours(1)), ..Options::default() };
-    let store = EventStore::with_options(stack.clients().dynamodb.clone(), stack.names.events(), options);
+    let options =
+        Options { clock: Arc::new(|| Utc::now() + TimeDelta::hours(1)), ..Options::default() };
+    let store =
+        EventStore::with_options(stack.clients().dynamodb.clone(), stack.names.events(), options);
     write(&store, &new_order(), &[&placed("c", [(1, 2)])]).await.remove(0)
 }
 
@@ -34,7 +36,8 @@ async fn a_commit_that_is_handled_meanwhile_is_not_behind() {
     let fulfilment = fulfilment();
     let calls = operator.reconcile(&fulfilment, 1).await.unwrap();
     let batch = dated_ahead(&stack).await;
-    let (report, followed) = tokio::join!(finish(&operator, &fulfilment, calls), followed(&stack, &batch));
+    let (report, followed) =
+        tokio::join!(finish(&operator, &fulfilment, calls), followed(&stack, &batch));
     assert_eq!(followed.unwrap(), [1]);
     assert_eq!((report.complete, report.last_pass.behind), (true, 0), "{report:?}");
 }

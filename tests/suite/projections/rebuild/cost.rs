@@ -69,7 +69,10 @@ async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
     for generations in 1..=2 {
         let mut costs = Vec::new();
         for (number, batch) in
-            write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &confirmed()]).await.iter().enumerate()
+            write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &confirmed()])
+                .await
+                .iter()
+                .enumerate()
         {
             wire.take();
             assert!(deliver(&handler, &messages_of([batch])).await.is_empty());
@@ -77,7 +80,8 @@ async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
         }
         for (number, cost) in costs {
             // The first event of a stream needs no read of the row.
-            let expected = [times("GetItem", number * generations), times("PutItem", generations)].concat();
+            let expected =
+                [times("GetItem", number * generations), times("PutItem", generations)].concat();
             assert_eq!((cost.operations, cost.write_units), (expected, generations));
             assert!(cost.asides <= 2, "one look behind each batch: {}", cost.asides);
         }
@@ -97,22 +101,29 @@ async fn ten_orders_cost_bestsellers_two_units_a_stream_and_row() {
     for generations in 1..=2 {
         let mut messages: Vec<Vec<Message>> = Vec::new();
         for number in 0..10 {
-            let events: [&dyn Stored; 2] = [&placed("c", [(1, 2), (2 + number % 4, 1)]), &confirmed()];
+            let events: [&dyn Stored; 2] =
+                [&placed("c", [(1, 2), (2 + number % 4, 1)]), &confirmed()];
             messages.push(messages_of(&write(&stack.store, &new_order(), &events).await));
         }
         wire.take();
         let (streams, rows) = (10, 5);
         for (part, rows) in [rows, 0].into_iter().enumerate() {
-            let event: Vec<Message> = messages.iter().map(|messages| messages[part].clone()).collect();
+            let event: Vec<Message> =
+                messages.iter().map(|messages| messages[part].clone()).collect();
             assert!(deliver(&handler, &event).await.is_empty());
             let cost = cost(&wire);
             assert!(cost.write_units <= generations * (2 * streams + 2 * rows), "{cost:?}");
             assert_eq!(
                 cost.operations,
-                [times("BatchGetItem", generations), times("TransactWriteItems", generations)].concat()
+                [times("BatchGetItem", generations), times("TransactWriteItems", generations)]
+                    .concat()
             );
             let keys = if part == 0 { rows } else { streams };
-            assert_eq!(cost.keys, keys * generations, "the fences of new streams are not looked for");
+            assert_eq!(
+                cost.keys,
+                keys * generations,
+                "the fences of new streams are not looked for"
+            );
         }
         if generations == 1 {
             rebuild(&projector(&stack), of, 1).await;
@@ -145,7 +156,11 @@ async fn a_page_costs_a_write_a_stream_and_its_check_two_reads() {
     let calls = work(&worker, of, &calls[0], NO_END).await.unwrap();
     let proof = cost(&wire);
     assert_eq!(proof.write_units, 1, "nothing but the progress: {proof:?}");
-    assert_eq!(proof.keys, 2 * 200 + 3, "each fence once in each generation, and the progress: {proof:?}");
+    assert_eq!(
+        proof.keys,
+        2 * 200 + 3,
+        "each fence once in each generation, and the progress: {proof:?}"
+    );
     let asked = proof.operations.iter().filter(|operation| *operation == "BatchGetItem").count();
     assert!(asked <= 2 * 2 * scans + 2, "a hundred fences a request: {proof:?}");
     assert!(finish(&operator, of, calls).await.complete);

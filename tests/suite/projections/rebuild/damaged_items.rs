@@ -1,7 +1,9 @@
 //! Unreadable items in the event table: a rebuild continues after them, and reports them.
 
 use super::jobs::{assert_exact, assert_same, parked, projector, rebuild, reconcile};
-use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of};
+use crate::harness::events::{
+    Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of,
+};
 use crate::harness::messages::{deliver, messages_of};
 use crate::harness::stack::{TestStack, event_key};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -41,8 +43,11 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
     let stack = TestStack::start().await;
     let projector = projector(&stack);
     let handler = ProjectorHandler::new(projection, projector.clone());
-    let [sound, middle, end] =
-        [order(&stack, &handler).await, order(&stack, &handler).await, order(&stack, &handler).await];
+    let [sound, middle, end] = [
+        order(&stack, &handler).await,
+        order(&stack, &handler).await,
+        order(&stack, &handler).await,
+    ];
     let book = stock_of(1);
     Writer::new(&stack.store, &book).append(vec![received(5).stored()]).await;
     // This projection does not follow the book.
@@ -51,18 +56,33 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
     stack.put_raw(event_key("No Stream", 1)).await;
 
     let report = rebuild(&projector, &projection, 2).await;
-    assert_eq!((report.complete, report.last_pass.damaged, report.last_pass.parked), (false, 3, 2), "{report:?}");
-    for named in
-        [format!("{middle} is damaged at version 2"), format!("{end} is damaged at version 3"), "No Stream".into()]
-    {
-        assert!(report.first_pass.damages.iter().any(|said| said.contains(&named)), "{named}: {report:?}");
+    assert_eq!(
+        (report.complete, report.last_pass.damaged, report.last_pass.parked),
+        (false, 3, 2),
+        "{report:?}"
+    );
+    for named in [
+        format!("{middle} is damaged at version 2"),
+        format!("{end} is damaged at version 3"),
+        "No Stream".into(),
+    ] {
+        assert!(
+            report.first_pass.damages.iter().any(|said| said.contains(&named)),
+            "{named}: {report:?}"
+        );
     }
     assert_eq!(report.last_pass.present, 3, "the others are there, and so are the beginnings");
-    let notes: BTreeSet<_> =
-        parked(&projector, &projection, 2).await.into_iter().map(|note| (note.stream, note.version)).collect();
+    let notes: BTreeSet<_> = parked(&projector, &projection, 2)
+        .await
+        .into_iter()
+        .map(|note| (note.stream, note.version))
+        .collect();
     assert_eq!(notes, BTreeSet::from([(middle.clone(), Some(2)), (end.clone(), Some(3))]));
     let refused = projector.switch(&projection, false).await.unwrap_err();
-    assert!(matches!(refused, RebuildError::NotComplete { state: GenerationState::Incomplete, .. }), "{refused}");
+    assert!(
+        matches!(refused, RebuildError::NotComplete { state: GenerationState::Incomplete, .. }),
+        "{refused}"
+    );
     assert!(
         super::jobs::rows(&stack, &projection, 2)
             .await
@@ -76,9 +96,15 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
     let request = stack.clients().dynamodb.delete_item().table_name(stack.names.events());
     request.set_key(Some(event_key("No Stream", 1))).send().await.unwrap();
     let resumed = projector.resume_all(&projection).await.unwrap();
-    assert!(resumed.len() == 2 && resumed.iter().all(|resumed| resumed.still.is_none()), "{resumed:?}");
+    assert!(
+        resumed.len() == 2 && resumed.iter().all(|resumed| resumed.still.is_none()),
+        "{resumed:?}"
+    );
     assert!(reconcile(&projector, &projection).await.complete);
-    assert_eq!(projector.status(&projection).await.unwrap().other.unwrap().state, GenerationState::Complete);
+    assert_eq!(
+        projector.status(&projection).await.unwrap().other.unwrap().state,
+        GenerationState::Complete
+    );
     assert_same(&stack, &projection, 1, 2).await;
     assert_exact(&stack, &projection, 2).await;
 }
@@ -101,8 +127,15 @@ async fn many_corrupt_items_are_all_counted_and_ten_are_named() {
         stack.put_raw(event_key(&format!("order-{number}"), 1)).await;
     }
     let report = rebuild(&projector, &orders(), 4).await;
-    assert_eq!((report.first_pass.damaged, report.first_pass.damages.len()), (25, 10), "{report:?}");
-    assert_eq!((report.last_pass.damaged, report.last_pass.damages.len(), report.complete), (25, 10, false));
+    assert_eq!(
+        (report.first_pass.damaged, report.first_pass.damages.len()),
+        (25, 10),
+        "{report:?}"
+    );
+    assert_eq!(
+        (report.last_pass.damaged, report.last_pass.damages.len(), report.complete),
+        (25, 10, false)
+    );
 }
 
 #[tokio::test]
@@ -113,7 +146,11 @@ async fn an_item_of_no_stream_may_have_been_anybodys() {
     order(&stack, &handler).await;
     stack.put_raw(event_key("No Stream", 1)).await;
     let report = rebuild(&projector, of, 2).await;
-    assert_eq!((report.complete, report.last_pass.damaged, report.last_pass.parked), (false, 1, 0), "{report:?}");
+    assert_eq!(
+        (report.complete, report.last_pass.damaged, report.last_pass.parked),
+        (false, 1, 0),
+        "{report:?}"
+    );
     assert!(report.last_pass.damages[0].contains("No Stream"), "{report:?}");
     assert_same(&stack, of, 1, 2).await;
 }

@@ -1,6 +1,8 @@
 //! The smallest and the largest: nothing at all, and more segments than streams.
 
-use super::jobs::{Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work};
+use super::jobs::{
+    Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work,
+};
 use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
 use crate::harness::messages::{deliver, messages_of};
 use crate::harness::stack::TestStack;
@@ -57,9 +59,12 @@ async fn segments_in_any_order_and_repeated_make_the_same_rows() {
     for number in 0..40 {
         let events: [&dyn crate::harness::events::Stored; 2] =
             [&placed("c", [(1, 1), (number % 7 + 2, 2)]), &confirmed()];
-        let mut batches = write(&stack.store, &new_order(), &events[..1 + usize::from(number % 2 == 0)]).await;
+        let mut batches =
+            write(&stack.store, &new_order(), &events[..1 + usize::from(number % 2 == 0)]).await;
         if number % 5 == 0 {
-            batches = write(&stack.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;
+            batches =
+                write(&stack.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")])
+                    .await;
         }
         // Some orders are missing in the first generation.
         for projection in [orders(), bestsellers()].into_iter().filter(|_| number % 3 != 0) {
@@ -78,7 +83,11 @@ async fn segments_in_any_order_and_repeated_make_the_same_rows() {
             }
         }
         for call in again {
-            assert_eq!(work(&projector, &projection, &call, ONE_PAGE).await.unwrap(), [], "it is over");
+            assert_eq!(
+                work(&projector, &projection, &call, ONE_PAGE).await.unwrap(),
+                [],
+                "it is over"
+            );
         }
         let report = projector.status(&projection).await.unwrap().report.unwrap();
         assert_eq!((report.complete, report.first_pass.streams), (true, 48), "{report:?}");

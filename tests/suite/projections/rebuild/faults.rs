@@ -1,6 +1,8 @@
 //! Answers that no engine gives on request: lost answers, unprocessed keys, unprocessed removals.
 
-use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled};
+use super::jobs::{
+    assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled,
+};
 use crate::harness::events::{confirmed, new_order, placed, write};
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{deliver, messages_of};
@@ -98,7 +100,11 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
     let of = &bestsellers();
     let (short, wire) = ruled(&stack);
     wire.rule(|seen| {
-        let act = if seen.operation == "BatchGetItem" { Act::Change(Box::new(leave_one_over)) } else { Act::Pass };
+        let act = if seen.operation == "BatchGetItem" {
+            Act::Change(Box::new(leave_one_over))
+        } else {
+            Act::Pass
+        };
         std::future::ready(act)
     });
     let handler = ProjectorHandler::new(*of, short.clone());
@@ -152,7 +158,11 @@ async fn removals_that_dynamodb_leaves_over_are_sent_again() {
     wire.rule(move |seen| {
         let nothing_done = json!({"UnprocessedItems": {&table: seen.body["RequestItems"][&table]}});
         let first = seen.operation == "BatchWriteItem" && seen.nth % 2 == 0;
-        std::future::ready(if first { Act::Answer(200, nothing_done.to_string()) } else { Act::Pass })
+        std::future::ready(if first {
+            Act::Answer(200, nothing_done.to_string())
+        } else {
+            Act::Pass
+        })
     });
     let wakes = operator.drop_generation(of, None).await.unwrap();
     let report = finish(&operator, of, wakes).await;

@@ -103,7 +103,11 @@ pub(in super::super) async fn finish(
     status.report.unwrap()
 }
 
-pub(in super::super) async fn rebuild(projector: &Projector, projection: &Projection, segments: u32) -> Report {
+pub(in super::super) async fn rebuild(
+    projector: &Projector,
+    projection: &Projection,
+    segments: u32,
+) -> Report {
     let wakes = projector.rebuild(projection, segments).await.unwrap();
     finish(projector, projection, wakes).await
 }
@@ -114,17 +118,24 @@ pub(in super::super) async fn reconcile(projector: &Projector, projection: &Proj
 }
 
 /// Every stream that the projection follows.
-pub(in super::super) async fn followed(stack: &TestStack, projection: &Projection) -> Vec<StreamId> {
+pub(in super::super) async fn followed(
+    stack: &TestStack,
+    projection: &Projection,
+) -> Vec<StreamId> {
     let streams = stack.store.streams(1, |_| ()).await.unwrap().names;
     streams.into_iter().filter(|stream| projection.follows.includes(stream)).collect()
 }
 
 /// The numbers of commits, events and streams that the projection follows.
-pub(in super::super) async fn counts(stack: &TestStack, projection: &Projection) -> (u64, u64, u64) {
+pub(in super::super) async fn counts(
+    stack: &TestStack,
+    projection: &Projection,
+) -> (u64, u64, u64) {
     let (mut commits, mut events, mut cursor) = (0, 0, None);
     loop {
         let page = stack.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
-        for batch in page.batches.iter().filter(|batch| projection.follows.includes(&batch.stream)) {
+        for batch in page.batches.iter().filter(|batch| projection.follows.includes(&batch.stream))
+        {
             commits += batch.commits.len();
             events += batch.commits.iter().map(|commit| commit.events.len()).sum::<usize>();
         }
@@ -143,7 +154,8 @@ pub(in super::super) fn counted(tally: &Tally) -> (u64, u64, u64) {
 
 /// Every item of the table of read models whose key begins so.
 pub(in super::super) async fn items(stack: &TestStack, begin: &str) -> Vec<Item> {
-    let pages = stack.clients().dynamodb.scan().table_name(stack.names.read_models()).consistent_read(true);
+    let pages =
+        stack.clients().dynamodb.scan().table_name(stack.names.read_models()).consistent_read(true);
     let mut pages = pages.into_paginator().items().send();
     let mut items = Vec::new();
     while let Some(item) = pages.next().await {
@@ -158,7 +170,11 @@ pub(in super::super) fn key(item: &Item) -> &str {
 }
 
 /// The rows of a generation, without rows of parked streams.
-pub(in super::super) async fn rows(stack: &TestStack, projection: &Projection, number: u32) -> Vec<Item> {
+pub(in super::super) async fn rows(
+    stack: &TestStack,
+    projection: &Projection,
+    number: u32,
+) -> Vec<Item> {
     let begin = format!("{}.{number}/", projection.name);
     let mut rows = items(stack, &begin).await;
     rows.retain(|item| !key(item).starts_with(&format!("{begin}parked/")));
@@ -166,13 +182,18 @@ pub(in super::super) async fn rows(stack: &TestStack, projection: &Projection, n
 }
 
 /// The rows of a generation by key, without the generation's number.
-async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> BTreeMap<String, Item> {
+async fn bare_rows(
+    stack: &TestStack,
+    projection: &Projection,
+    number: u32,
+) -> BTreeMap<String, Item> {
     let begin = format!("{}.{number}/", projection.name);
     let bare = |mut item: Item| {
         let name = key(&item).strip_prefix(&begin).unwrap().to_owned();
         item.remove("row");
         if let Some(list) = item.get_mut("list") {
-            *list = AttributeValue::S(list.as_s().unwrap().strip_prefix(&begin).unwrap().to_owned());
+            *list =
+                AttributeValue::S(list.as_s().unwrap().strip_prefix(&begin).unwrap().to_owned());
         }
         // The version of a multi-stream row may differ between generations.
         if matches!(projection.kind, Kind::MultiStream { .. }) && !name.starts_with("fence/") {
@@ -184,14 +205,28 @@ async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> B
 }
 
 /// Asserts that two generations are equal, byte for byte.
-pub(in super::super) async fn assert_same(stack: &TestStack, projection: &Projection, one: u32, other: u32) {
+pub(in super::super) async fn assert_same(
+    stack: &TestStack,
+    projection: &Projection,
+    one: u32,
+    other: u32,
+) {
     let found = bare_rows(stack, projection, one).await;
     assert!(!found.is_empty());
-    assert_eq!(found, bare_rows(stack, projection, other).await, "{} {one} and {other}", projection.name);
+    assert_eq!(
+        found,
+        bare_rows(stack, projection, other).await,
+        "{} {one} and {other}",
+        projection.name
+    );
 }
 
 /// Asserts that a generation is the pure fold of all streams.
-pub(in super::super) async fn assert_exact(stack: &TestStack, projection: &Projection, number: u32) {
+pub(in super::super) async fn assert_exact(
+    stack: &TestStack,
+    projection: &Projection,
+    number: u32,
+) {
     let found = ReadModel::of_rows(&rows(stack, projection, number).await, "");
     let streams = followed(stack, projection).await;
     let expected = ReadModel::of_streams(&stack.store, &streams).await.only(projection.name);
@@ -199,7 +234,11 @@ pub(in super::super) async fn assert_exact(stack: &TestStack, projection: &Proje
 }
 
 /// The parked streams of a generation.
-pub(in super::super) async fn parked(projector: &Projector, projection: &Projection, number: u32) -> Vec<Parked> {
+pub(in super::super) async fn parked(
+    projector: &Projector,
+    projection: &Projection,
+    number: u32,
+) -> Vec<Parked> {
     projector.parked(projection, number, 500, None).await.unwrap().streams
 }
 

@@ -65,11 +65,18 @@ async fn a_long_stream_is_rebuilt_page_by_page_across_a_pause() {
             Act::Pass
         }
     });
-    assert_eq!(work(&worker, of, &calls[0], NO_END).await.unwrap(), [], "no task is sent while it is paused");
+    assert_eq!(
+        work(&worker, of, &calls[0], NO_END).await.unwrap(),
+        [],
+        "no task is sent while it is paused"
+    );
     assert_eq!(scans(&wire), 2, "the page in hand is the last one");
     let job = operator.status(of).await.unwrap().job.unwrap();
     assert!(job.paused && job.segments_done == 0 && job.tally.batches > 0, "{job:?}");
-    assert!(job.tally.events < 5_000 && job.tally.events + 1 >= pages[2], "both pages are kept: {job:?}");
+    assert!(
+        job.tally.events < 5_000 && job.tally.events + 1 >= pages[2],
+        "both pages are kept: {job:?}"
+    );
     assert_eq!(work(&worker, of, &calls[0], NO_END).await.unwrap(), []);
     assert_eq!(scans(&wire), 0, "a call that comes late does nothing");
 
@@ -77,7 +84,11 @@ async fn a_long_stream_is_rebuilt_page_by_page_across_a_pause() {
     let calls = operator.resume_job(of).await.unwrap();
     assert_eq!((calls.len(), calls[0].slice, calls[0].resumed), (1, 1, 1));
     let report = finish(&worker, of, calls).await;
-    assert_eq!(scans(&wire), pages.len() - 2 + pages.len(), "the rest of the backfill, and the proof");
+    assert_eq!(
+        scans(&wire),
+        pages.len() - 2 + pages.len(),
+        "the rest of the backfill, and the proof"
+    );
     assert!(report.complete, "{report:?}");
     for tally in [&report.first_pass, &report.last_pass] {
         assert_eq!((counted(tally), tally.batches), ((50, 5_000, 1), 50), "{report:?}");
@@ -100,7 +111,9 @@ async fn a_dead_workers_slice_is_done_again_and_counted_once() {
         // Every second time, it dies after the slice, before it stores the progress.
         let dies = (deaths + read) % 2 == 0;
         wire.rule(move |seen| {
-            let progress = seen.body["Item"]["row"]["S"].as_str().is_some_and(|row| row.starts_with("stock/job/"));
+            let progress = seen.body["Item"]["row"]["S"]
+                .as_str()
+                .is_some_and(|row| row.starts_with("stock/job/"));
             let act = if dies && progress {
                 Act::Answer(400, r#"{"__type":"x#ValidationException"}"#.into())
             } else {
@@ -123,6 +136,9 @@ async fn a_dead_workers_slice_is_done_again_and_counted_once() {
     assert_eq!((deaths, read), (2 * pages, 2 * pages), "a finished part is not repeated");
     let report = operator.status(of).await.unwrap().report.unwrap();
     assert_eq!((report.kind, report.complete), (JobKind::Rebuild, true));
-    assert_eq!((counted(&report.first_pass), counted(&report.last_pass)), ((50, 5_000, 1), (50, 5_000, 1)));
+    assert_eq!(
+        (counted(&report.first_pass), counted(&report.last_pass)),
+        ((50, 5_000, 1), (50, 5_000, 1))
+    );
     assert_exact(&stack, of, 2).await;
 }

@@ -1,7 +1,8 @@
-//! Generations: online rebuilds, switches, removals; streams that stand still; and what no process may spoil.
+//! Generations: online rebuilds, switches, removals; streams that stand still; and what no process
+//! may spoil.
 //!
-//! The engine is called directly; [`jobs`] is its queue, which the cases double, reorder and lose from. [`traffic`] writes
-//! meanwhile.
+//! The engine is called directly; [`jobs`] is its queue, which the cases double, reorder and lose
+//! from. [`traffic`] writes meanwhile.
 
 mod at_once;
 mod clocks;

@@ -12,9 +12,15 @@ use projections::Projection;
 /// The generations that were written since the last call, in order.
 fn written(wire: &Wire, projection: &Projection) -> Vec<u32> {
     let exchanges = wire.take().into_iter();
-    let writes = exchanges.filter(|exchange| ["PutItem", "TransactWriteItems"].contains(&exchange.operation.as_str()));
+    let writes = exchanges.filter(|exchange| {
+        ["PutItem", "TransactWriteItems"].contains(&exchange.operation.as_str())
+    });
     let texts = writes.map(|exchange| exchange.request.to_string());
-    texts.filter_map(|text| (1..=2).find(|number| text.contains(&format!("\"{}.{number}/", projection.name)))).collect()
+    texts
+        .filter_map(|text| {
+            (1..=2).find(|number| text.contains(&format!("\"{}.{number}/", projection.name)))
+        })
+        .collect()
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats the draw; a failed case prints its number.
 
 use super::super::histories::seed;
-use super::jobs::{Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work};
+use super::jobs::{
+    Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work,
+};
 use super::traffic::Traffic;
 use crate::harness::depth::full_or;
 use crate::harness::faults::{Fault, FaultInjector};
@@ -56,12 +58,24 @@ impl<'a> Line<'a> {
     fn new(stack: &'a TestStack, projection: Projection, mut rng: Rng) -> Self {
         let traffic = Traffic::of(&stack.store, &projection, rng.fork());
         let (waiting, calls, frozen) = (Vec::new(), Calls::default(), Vec::new());
-        Self { stack, projection, rng, traffic, waiting, calls, frozen, fixed: false, stage: Stage::One, deaths: 0 }
+        Self {
+            stack,
+            projection,
+            rng,
+            traffic,
+            waiting,
+            calls,
+            frozen,
+            fixed: false,
+            stage: Stage::One,
+            deaths: 0,
+        }
     }
 
     /// The current program: it may lack an event type.
     fn program(&self, projector: Projector) -> Projector {
-        let poison = if self.projection.name == stock().name { "StockReleased" } else { "OrderShipped" };
+        let poison =
+            if self.projection.name == stock().name { "StockReleased" } else { "OrderShipped" };
         if self.fixed { projector } else { projector.with_fault(self.projection.name, poison) }
     }
 
@@ -71,7 +85,8 @@ impl<'a> Line<'a> {
 
     /// A process that uses its cached generations for the rest of the history.
     fn freeze(&mut self) {
-        let frozen = self.program(self.stack.projector().with_cache_time(Duration::from_secs(3_600)));
+        let frozen =
+            self.program(self.stack.projector().with_cache_time(Duration::from_secs(3_600)));
         self.frozen.push(ProjectorHandler::new(self.projection, frozen));
     }
 
@@ -79,8 +94,13 @@ impl<'a> Line<'a> {
         for _ in 0..self.rng.usize(0..=full_or(2, 1)) {
             let batch = self.traffic.step().await;
             for _ in 0..[0, 1, 1, 1, 2][self.rng.usize(..5)] {
-                let delay = if self.rng.u32(..5) == 0 { self.rng.usize(..30) } else { self.rng.usize(..3) };
-                let message = if self.rng.u32(..8) == 0 { Message::address_of(&batch) } else { Message::of(&batch) };
+                let delay =
+                    if self.rng.u32(..5) == 0 { self.rng.usize(..30) } else { self.rng.usize(..3) };
+                let message = if self.rng.u32(..8) == 0 {
+                    Message::address_of(&batch)
+                } else {
+                    Message::of(&batch)
+                };
                 self.waiting.push((now + delay, message));
             }
         }
@@ -90,7 +110,8 @@ impl<'a> Line<'a> {
     }
 
     fn due(&mut self, now: usize) -> Vec<Message> {
-        let (due, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
+        let (due, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = waiting;
         let mut due: Vec<(usize, Message)> = due;
         self.rng.shuffle(&mut due);
@@ -99,7 +120,8 @@ impl<'a> Line<'a> {
 
     fn fault(&mut self) -> Option<Fault> {
         let request = self.rng.usize(1..=8);
-        let faults = [Fault::DiesBefore(request), Fault::DiesAfter(request), Fault::LosesAnswer(request)];
+        let faults =
+            [Fault::DiesBefore(request), Fault::DiesAfter(request), Fault::LosesAnswer(request)];
         faults.get(self.rng.usize(..6)).copied()
     }
 
@@ -114,7 +136,10 @@ impl<'a> Line<'a> {
         for share in shares.into_iter().filter(|share| !share.is_empty()) {
             let wire = FaultInjector::default();
             wire.arm(self.fault());
-            let handler = ProjectorHandler::new(self.projection, self.program(projector_over(self.stack, &wire)));
+            let handler = ProjectorHandler::new(
+                self.projection,
+                self.program(projector_over(self.stack, &wire)),
+            );
             work.push((handler, share));
         }
         if let (Some((_, share)), Some(frozen)) = (work.first(), self.frozen.last())
@@ -151,7 +176,8 @@ impl<'a> Line<'a> {
             work.push((self.program(projector_over(self.stack, &wire)), call));
         }
         let projection = &self.projection;
-        let done = join_all(work.iter().map(|(worker, call)| work_on(worker, projection, call))).await;
+        let done =
+            join_all(work.iter().map(|(worker, call)| work_on(worker, projection, call))).await;
         for (done, (_, call)) in done.into_iter().zip(work) {
             match done {
                 // Some new tasks are lost.
@@ -175,7 +201,9 @@ impl<'a> Line<'a> {
                 self.stage = Stage::Building;
             }
             PAUSED_AT => drop(operator.pause_job(&projection).await),
-            RESUMED_AT => self.calls.send(operator.resume_job(&projection).await.unwrap_or_default()),
+            RESUMED_AT => {
+                self.calls.send(operator.resume_job(&projection).await.unwrap_or_default())
+            }
             FIXED_AT => {
                 self.fixed = true;
                 let resumed = self.operator().resume_all(&projection).await.unwrap();
@@ -185,7 +213,10 @@ impl<'a> Line<'a> {
             _ => {}
         }
         let status = operator.status(&projection).await.unwrap();
-        if now % 10 == 9 && self.calls.is_empty() && status.job.as_ref().is_some_and(|job| !job.paused) {
+        if now % 10 == 9
+            && self.calls.is_empty()
+            && status.job.as_ref().is_some_and(|job| !job.paused)
+        {
             self.calls.send(operator.resume_job(&projection).await.unwrap_or_default());
         }
         let Some(other) = status.other else { return };
@@ -200,7 +231,11 @@ impl<'a> Line<'a> {
             Stage::RolledBack if now >= SWITCHED_AGAIN_FROM => {
                 Some((operator.switch(&projection, true).await, Stage::SwitchedAgain))
             }
-            Stage::One | Stage::Building | Stage::Switched | Stage::RolledBack | Stage::SwitchedAgain => None,
+            Stage::One
+            | Stage::Building
+            | Stage::Switched
+            | Stage::RolledBack
+            | Stage::SwitchedAgain => None,
         };
         if let Some((taken, stage)) = taken {
             self.calls.send(taken.unwrap());

@@ -40,7 +40,9 @@ async fn a_list_can_be_read_across_a_switch_and_a_rollback() {
         read.extend(page.rows);
         pages += 1;
         // A client gets and returns a cursor as text.
-        cursor = page.next.map(|next| serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap());
+        cursor = page
+            .next
+            .map(|next| serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap());
         if cursor.is_none() {
             break;
         }
@@ -52,9 +54,12 @@ async fn a_list_can_be_read_across_a_switch_and_a_rollback() {
             _ => {}
         }
     }
-    let data = |rows: &[projections::Row]| rows.iter().map(|row| row.content.data.clone()).collect::<Vec<_>>();
+    let data = |rows: &[projections::Row]| {
+        rows.iter().map(|row| row.content.data.clone()).collect::<Vec<_>>()
+    };
     assert_eq!((whole.len(), data(&read)), (11, data(&whole)));
-    let generations: Vec<&str> = read.iter().map(|row| row.key.split('/').next().unwrap()).collect();
+    let generations: Vec<&str> =
+        read.iter().map(|row| row.key.split('/').next().unwrap()).collect();
     assert_eq!(
         generations[..10],
         ["orders.1"; 3]
@@ -90,7 +95,11 @@ async fn a_writer_reads_its_write_at_once_in_any_generation() {
     writer.append(vec![cancelled("late").stored()]).await;
     reader.switch(of, false).await.unwrap();
     assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "after the switch");
-    assert_eq!(status(&reader, &order, 0).await, (2, "confirmed".to_owned()), "what the new generation has");
+    assert_eq!(
+        status(&reader, &order, 0).await,
+        (2, "confirmed".to_owned()),
+        "what the new generation has"
+    );
     reader.rollback(of).await.unwrap();
     assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "after the rollback");
     let beyond = reader.row(of, &order, 4).await.unwrap_err();
@@ -102,12 +111,18 @@ async fn frozen_leaves_nothing_out(projection: Projection) {
     let stack = TestStack::start().await;
     let of = &projection;
     let operator = projector(&stack);
-    let frozen = ProjectorHandler::new(projection, stack.projector().with_cache_time(Duration::from_secs(3_600)));
+    let frozen = ProjectorHandler::new(
+        projection,
+        stack.projector().with_cache_time(Duration::from_secs(3_600)),
+    );
     let orders = [new_order(), new_order(), new_order()];
     let mut writers = orders.clone().map(|order| Writer::new(&stack.store, &order));
     for (number, writer) in (1..).zip(&mut writers) {
         let batch = writer.append(vec![placed("c", [(1, number), (2, 1)]).stored()]).await;
-        assert!(deliver(&frozen, &messages_of([&batch])).await.is_empty(), "it knows of the first generation only");
+        assert!(
+            deliver(&frozen, &messages_of([&batch])).await.is_empty(),
+            "it knows of the first generation only"
+        );
     }
     assert!(rebuild(&operator, of, 2).await.complete);
     let batch = writers[0].append(vec![confirmed().stored()]).await;
@@ -149,7 +164,11 @@ async fn the_pass_after_a_switch_finds_a_lost_message() {
     write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await;
     let wakes = operator.switch(of, false).await.unwrap();
     let report = finish(&operator, of, wakes).await;
-    assert_eq!((report.complete, report.first_pass.behind, report.last_pass.behind), (true, 2, 0), "{report:?}");
+    assert_eq!(
+        (report.complete, report.first_pass.behind, report.last_pass.behind),
+        (true, 2, 0),
+        "{report:?}"
+    );
     assert_exact(&stack, of, 1).await;
     assert_exact(&stack, of, 2).await;
 }

@@ -1,7 +1,8 @@
 //! A dropped generation is removed completely.
 
 use super::jobs::{
-    Calls, NO_END, ONE_PAGE, assert_exact, finish, items, progress_rows, projector, rebuild, ruled, work,
+    Calls, NO_END, ONE_PAGE, assert_exact, finish, items, progress_rows, projector, rebuild, ruled,
+    work,
 };
 use crate::harness::events::{confirmed, new_order, placed, write};
 use crate::harness::messages::{deliver, messages_of};
@@ -44,7 +45,11 @@ async fn a_rebuild_that_is_given_up_leaves_no_row_and_no_progress() {
         assert!(there > 0 && progress_rows(&stack, &projection).await > 0);
         let wakes = operator.cancel_job(&projection).await.unwrap();
         let report = finish(&operator, &projection, wakes).await;
-        assert_eq!((report.kind, report.generation, report.complete), (JobKind::Remove, Some(2), true), "{report:?}");
+        assert_eq!(
+            (report.kind, report.generation, report.complete),
+            (JobKind::Remove, Some(2), true),
+            "{report:?}"
+        );
         assert_eq!(report.first_pass.removed, u64::try_from(there).unwrap());
         assert!(items(&stack, &begin).await.is_empty());
         assert_eq!(progress_rows(&stack, &projection).await, 0);
@@ -94,7 +99,8 @@ async fn a_worker_leaves_nothing_when_its_rebuild_is_cancelled() {
     wire.rule(move |seen| {
         let (operator, counter) = (canceller.clone(), counter.clone());
         async move {
-            let row = seen.body["Item"]["row"]["S"].as_str().filter(|_| seen.operation == "PutItem");
+            let row =
+                seen.body["Item"]["row"]["S"].as_str().filter(|_| seen.operation == "PutItem");
             let of_rebuild = row.is_some_and(|row| row.starts_with("orders.2/"));
             if of_rebuild && counter.fetch_add(1, Ordering::SeqCst) == 0 {
                 operator.cancel_job(&orders()).await.unwrap();
@@ -103,7 +109,10 @@ async fn a_worker_leaves_nothing_when_its_rebuild_is_cancelled() {
         }
     });
     let next = work(&worker, of, &calls[0], NO_END).await.unwrap();
-    assert!(next.iter().all(|call| call.job == calls[0].job + 1), "the removal is called for: {next:?}");
+    assert!(
+        next.iter().all(|call| call.job == calls[0].job + 1),
+        "the removal is called for: {next:?}"
+    );
     let written = puts.load(Ordering::SeqCst);
     assert!((1..=100).contains(&written), "{written} rows were written of 250");
     assert_eq!(progress_rows(&stack, of).await, 0, "its progress is of no use");
@@ -146,7 +155,8 @@ async fn put_many(stack: &TestStack, begin: &str, count: usize) {
     };
     let requests: Vec<WriteRequest> = (0..count).map(request).collect();
     for requests in requests.chunks(25) {
-        let write = stack.clients().dynamodb.batch_write_item().request_items(&table, requests.to_vec());
+        let write =
+            stack.clients().dynamodb.batch_write_item().request_items(&table, requests.to_vec());
         write.send().await.unwrap();
     }
 }
@@ -158,7 +168,8 @@ async fn a_removal_goes_over_pages_and_touches_no_other_generation() {
     let operator = projector(&stack);
     operator.rebuild(of, 2).await.unwrap();
     put_many(&stack, "orders.2/order-", 400).await;
-    let others = ["orders.1/order-", "orders.20/order-", "orders-2.2/order-", "bestsellers.2/fence/order-"];
+    let others =
+        ["orders.1/order-", "orders.20/order-", "orders-2.2/order-", "bestsellers.2/fence/order-"];
     for other in others {
         put_many(&stack, other, 10).await;
     }
@@ -170,7 +181,11 @@ async fn a_removal_goes_over_pages_and_touches_no_other_generation() {
         calls.send(work(&operator, of, &call, ONE_PAGE).await.unwrap());
     }
     let report = operator.status(of).await.unwrap().report.unwrap();
-    assert_eq!((report.first_pass.removed, report.last_pass.removed, report.passes), (400, 0, 2), "{report:?}");
+    assert_eq!(
+        (report.first_pass.removed, report.last_pass.removed, report.passes),
+        (400, 0, 2),
+        "{report:?}"
+    );
     assert!(slices > 4, "3.2 MB in two segments are more than a page each: {slices}");
     assert!(items(&stack, "orders.2/").await.is_empty());
     for other in others {

@@ -1,7 +1,11 @@
 //! Parked streams while a generation is built, and how it becomes complete.
 
-use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
-use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
+use super::jobs::{
+    assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled,
+};
+use crate::harness::events::{
+    Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write,
+};
 use crate::harness::messages::{Message, deliver, messages_of};
 use crate::harness::stack::TestStack;
 use crate::harness::wire::Act;
@@ -21,9 +25,13 @@ async fn state(stack: &TestStack, projection: &Projection) -> Option<GenerationS
 async fn orders_of(stack: &TestStack, projection: Projection) -> eventstore::StreamId {
     let handler = ProjectorHandler::new(projection, projector(stack));
     let odd = new_order();
-    let mut batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &cancelled("late")]).await;
-    batches.extend(write(&stack.store, &odd, &[&placed("c", [(1, 5)]), &confirmed(), &shipped()]).await);
-    batches.extend(write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await);
+    let mut batches =
+        write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &cancelled("late")]).await;
+    batches.extend(
+        write(&stack.store, &odd, &[&placed("c", [(1, 5)]), &confirmed(), &shipped()]).await,
+    );
+    batches
+        .extend(write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await);
     assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     odd
 }
@@ -34,30 +42,49 @@ async fn is_complete_after_the_fix(projection: Projection) {
     let older = projector(&stack).with_fault(projection.name, "OrderShipped");
     let report = rebuild(&older, &projection, 3).await;
     assert!(!report.complete, "{report:?}");
-    assert_eq!((report.last_pass.parked, report.last_pass.behind, report.last_pass.streams), (1, 0, 3), "{report:?}");
+    assert_eq!(
+        (report.last_pass.parked, report.last_pass.behind, report.last_pass.streams),
+        (1, 0, 3),
+        "{report:?}"
+    );
     assert_eq!(report.passes, 2, "a parked stream needs no further pass");
     assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete));
     let notes = parked(&older, &projection, 2).await;
     assert_eq!(notes.len(), 1);
     assert_eq!((&notes[0].stream, notes[0].generation, notes[0].version), (&odd, 2, Some(3)));
     assert!(notes[0].error.contains("OrderShipped"), "{notes:?}");
-    assert!(parked(&older, &projection, 1).await.is_empty(), "it is parked in the new generation only");
+    assert!(
+        parked(&older, &projection, 1).await.is_empty(),
+        "it is parked in the new generation only"
+    );
     let refused = older.switch(&projection, false).await.unwrap_err();
     let incomplete = GenerationState::Incomplete;
-    assert!(matches!(refused, RebuildError::NotComplete { number: 2, state } if state == incomplete), "{refused}");
+    assert!(
+        matches!(refused, RebuildError::NotComplete { number: 2, state } if state == incomplete),
+        "{refused}"
+    );
 
     // The older program cannot resume it, and a reconciliation leaves the generation incomplete.
     let resumed = older.resume_all(&projection).await.unwrap();
-    assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 3, .. }))));
+    assert!(
+        matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 3, .. })))
+    );
     assert!(!reconcile(&older, &projection).await.complete);
     assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete));
 
     let newer = projector(&stack);
     let resumed = newer.resume_stream(&projection, &odd).await.unwrap();
-    assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(3)), "{resumed:?}");
+    assert!(
+        matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(3)),
+        "{resumed:?}"
+    );
     assert!(parked(&newer, &projection, 2).await.is_empty());
     assert_same(&stack, &projection, 1, 2).await;
-    assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete), "nothing proves it yet");
+    assert_eq!(
+        state(&stack, &projection).await,
+        Some(GenerationState::Incomplete),
+        "nothing proves it yet"
+    );
     assert!(reconcile(&newer, &projection).await.complete);
     assert_eq!(state(&stack, &projection).await, Some(GenerationState::Complete));
     let wakes = newer.switch(&projection, false).await.unwrap();
@@ -113,7 +140,9 @@ async fn an_outdated_parked_row_parks_no_later_event() {
     messages[2].receives = 5;
     assert!(deliver(&newer, &messages[2..]).await.is_empty());
     assert_eq!(parked(&projector(&stack), of, 1).await[0].version, Some(3));
-    assert!(deliver(&ProjectorHandler::new(*of, projector(&stack)), &messages[2..]).await.is_empty());
+    assert!(
+        deliver(&ProjectorHandler::new(*of, projector(&stack)), &messages[2..]).await.is_empty()
+    );
     assert_exact(&stack, of, 1).await;
 }
 
@@ -133,7 +162,8 @@ async fn a_stream_parked_again_during_a_resume_stays_parked() {
     let placed = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
     let older = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderPlaced"));
     assert!(deliver(&older, &at_the_fifth_receive(&placed)).await.is_empty());
-    let meanwhile = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderShipped"));
+    let meanwhile =
+        ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderShipped"));
     let writer = Arc::new(Mutex::new(writer));
     let (operator, wire) = ruled(&stack);
     wire.rule(move |seen| {
@@ -142,7 +172,10 @@ async fn a_stream_parked_again_during_a_resume_stays_parked() {
             if seen.operation == "DeleteItem" {
                 let shipped = writer.lock().await.append(vec![shipped().stored()]).await;
                 let again = at_the_fifth_receive(&shipped);
-                assert!(deliver(&meanwhile, &again).await.is_empty(), "it is parked, and done with");
+                assert!(
+                    deliver(&meanwhile, &again).await.is_empty(),
+                    "it is parked, and done with"
+                );
             }
             Act::Pass
         }

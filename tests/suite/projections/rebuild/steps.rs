@@ -12,7 +12,8 @@ use projections::{GenerationState, OtherGeneration, Projector};
 /// Some orders, projected into the first generation.
 async fn shop(stack: &TestStack, projector: &Projector) {
     for _ in 0..3 {
-        let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+        let batches =
+            write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
         let handler = ProjectorHandler::new(orders(), projector.clone());
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     }
@@ -38,7 +39,10 @@ async fn nothing_begins_while_a_rebuild_runs() {
     let building = GenerationState::Building;
     for accept in [false, true] {
         let refused = projector.switch(of, accept).await.unwrap_err();
-        assert!(matches!(refused, RebuildError::NotComplete { number: 2, state } if state == building), "{refused}");
+        assert!(
+            matches!(refused, RebuildError::NotComplete { number: 2, state } if state == building),
+            "{refused}"
+        );
     }
     assert!(matches!(projector.rollback(of).await.unwrap_err(), RebuildError::NothingToRollBackTo));
     assert!(finish(&projector, of, wakes).await.complete, "a refused step changes nothing");
@@ -51,7 +55,10 @@ async fn what_needs_a_second_generation_is_refused_without() {
     let of = &orders();
     assert!(matches!(projector.switch(of, true).await.unwrap_err(), RebuildError::NoOther));
     assert!(matches!(projector.rollback(of).await.unwrap_err(), RebuildError::NothingToRollBackTo));
-    assert!(matches!(projector.drop_generation(of, None).await.unwrap_err(), RebuildError::NoOther));
+    assert!(matches!(
+        projector.drop_generation(of, None).await.unwrap_err(),
+        RebuildError::NoOther
+    ));
     let refused = projector.drop_generation(of, Some(1)).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Active { number: 1 }), "{refused}");
     for refused in [
@@ -73,7 +80,10 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     assert!(rebuild(&projector, of, 3).await.complete);
     assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)));
     let refused = projector.rebuild(of, 1).await.unwrap_err();
-    assert!(matches!(refused, RebuildError::Kept { number: 2, state: GenerationState::Complete }), "{refused}");
+    assert!(
+        matches!(refused, RebuildError::Kept { number: 2, state: GenerationState::Complete }),
+        "{refused}"
+    );
     let wakes = projector.switch(of, false).await.unwrap();
     assert_eq!(wakes.len(), 4, "one more pass begins");
     assert_eq!(other(&projector).await, Some((1, GenerationState::Previous)));
@@ -81,9 +91,17 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     assert!(matches!(refused, RebuildError::NotBuilt { number: 1, .. }), "{refused}");
     // A rollback replaces a reconciliation.
     let wakes = projector.rollback(of).await.unwrap();
-    assert_eq!(other(&projector).await, Some((2, GenerationState::Incomplete)), "a rollback claims nothing");
+    assert_eq!(
+        other(&projector).await,
+        Some((2, GenerationState::Incomplete)),
+        "a rollback claims nothing"
+    );
     assert!(finish(&projector, of, wakes).await.complete);
-    assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)), "the pass behind it proves it");
+    assert_eq!(
+        other(&projector).await,
+        Some((2, GenerationState::Complete)),
+        "the pass behind it proves it"
+    );
     let wakes = projector.switch(of, false).await.unwrap();
     assert!(finish(&projector, of, wakes).await.complete);
     let refused = projector.drop_generation(of, Some(2)).await.unwrap_err();

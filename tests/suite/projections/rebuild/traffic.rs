@@ -1,7 +1,8 @@
 //! Writers of the shop: new and continued orders or stock, drawn by a seed.
 
 use crate::harness::events::{
-    Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released, reserved, shipped, stock_of,
+    Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released,
+    reserved, shipped, stock_of,
 };
 use bookshop::stock;
 use eventstore::{Batch, EventStore, NewEvent, StreamId};
@@ -62,7 +63,10 @@ impl Traffic {
         let (stream, events) = if self.of_stock {
             (stock_of(self.begun), self.stock())
         } else {
-            (StreamId::new(format!("order-{}", Uuid::from_u128(self.rng.u128(..)))).unwrap(), self.order())
+            (
+                StreamId::new(format!("order-{}", Uuid::from_u128(self.rng.u128(..)))).unwrap(),
+                self.order(),
+            )
         };
         self.open.push(Life { writer: Writer::new(&self.store, &stream), events: events.into() });
     }
@@ -70,10 +74,13 @@ impl Traffic {
     fn order(&mut self) -> Vec<NewEvent> {
         let mut books: Vec<u32> = (0..5).collect();
         self.rng.shuffle(&mut books);
-        let lines: Vec<(u32, u32)> =
-            books[..self.rng.usize(1..=3)].iter().map(|book| (*book, self.rng.u32(1..=4))).collect();
+        let lines: Vec<(u32, u32)> = books[..self.rng.usize(1..=3)]
+            .iter()
+            .map(|book| (*book, self.rng.u32(1..=4)))
+            .collect();
         let currency = if self.rng.bool() { "usd" } else { "eur" };
-        let mut events = vec![placed(&format!("c-{}-{currency}", self.rng.u32(..4)), lines).stored()];
+        let mut events =
+            vec![placed(&format!("c-{}-{currency}", self.rng.u32(..4)), lines).stored()];
         events.extend(match self.rng.u32(..5) {
             0 => vec![rejected("sold out").stored()],
             1 => vec![cancelled("another shop was quicker").stored()],
@@ -88,7 +95,10 @@ impl Traffic {
         for order in 0..self.rng.u128(1..4) {
             let copies = self.rng.u32(1..50);
             events.push(reserved(order, copies).stored());
-            events.push(if self.rng.bool() { released(order, copies) } else { committed(order, copies) }.stored());
+            events.push(
+                if self.rng.bool() { released(order, copies) } else { committed(order, copies) }
+                    .stored(),
+            );
         }
         events
     }

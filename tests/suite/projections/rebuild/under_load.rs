@@ -2,7 +2,8 @@
 
 use super::super::histories::seed;
 use super::jobs::{
-    Calls, ONE_PAGE, assert_exact, assert_same, counted, counts, finish, projector, projector_over, reconcile, work,
+    Calls, ONE_PAGE, assert_exact, assert_same, counted, counts, finish, projector, projector_over,
+    reconcile, work,
 };
 use super::traffic::Traffic;
 use crate::harness::faults::{Fault, FaultInjector};
@@ -86,7 +87,10 @@ impl Site<'_> {
         self.deaths.fetch_add(usize::from(died), Ordering::SeqCst);
         match done? {
             Ok(next) => Some(next),
-            Err(RebuildError::Project { source: ProjectError::Contention, .. } | RebuildError::Contention) => None,
+            Err(
+                RebuildError::Project { source: ProjectError::Contention, .. }
+                | RebuildError::Contention,
+            ) => None,
             Err(error) if died => drop_error(error),
             Err(error) => panic!("{error:?}"),
         }
@@ -116,7 +120,12 @@ async fn deliver_until_done(projection: Projection, projector: &Projector, batch
 }
 
 /// Every list of the active generation that the rows name, page by page.
-async fn lists(stack: &TestStack, projector: &Projector, projection: &Projection, number: u32) -> Vec<Vec<String>> {
+async fn lists(
+    stack: &TestStack,
+    projector: &Projector,
+    projection: &Projection,
+    number: u32,
+) -> Vec<Vec<String>> {
     let rows = super::jobs::rows(stack, projection, number).await;
     let begin = format!("{}.{number}/", projection.name);
     let names: std::collections::BTreeSet<String> = rows
@@ -140,11 +149,18 @@ async fn lists(stack: &TestStack, projector: &Projector, projection: &Projection
 }
 
 fn assert_report(report: &Report, before: (u64, u64, u64), after: (u64, u64, u64)) {
-    assert_eq!((report.kind, report.generation, report.complete), (JobKind::Rebuild, Some(2), true), "{report:?}");
+    assert_eq!(
+        (report.kind, report.generation, report.complete),
+        (JobKind::Rebuild, Some(2), true),
+        "{report:?}"
+    );
     for tally in [&report.first_pass, &report.last_pass] {
         let (commits, events, streams) = counted(tally);
         assert!((before.0..=after.0).contains(&commits), "{report:?}: {before:?} to {after:?}");
-        assert!((before.1..=after.1).contains(&events) && (before.2..=after.2).contains(&streams), "{report:?}");
+        assert!(
+            (before.1..=after.1).contains(&events) && (before.2..=after.2).contains(&streams),
+            "{report:?}"
+        );
     }
     assert_eq!((report.last_pass.behind, report.last_pass.parked), (0, 0), "{report:?}");
     assert!(report.passes >= 2 && report.first_pass.ignored.is_empty());
@@ -155,7 +171,8 @@ async fn is_rebuilt_under_load(projection: Projection) {
     eprintln!("LEDGERFOLD_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     let stack = TestStack::start().await;
-    let (operator, mut traffic) = (projector(&stack), Traffic::of(&stack.store, &projection, rng.fork()));
+    let (operator, mut traffic) =
+        (projector(&stack), Traffic::of(&stack.store, &projection, rng.fork()));
     for batch in traffic.steps(100).await {
         deliver_until_done(projection, &operator, &batch).await;
     }
@@ -163,11 +180,16 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let calls = Mutex::new(Calls::of(operator.rebuild(&projection, SEGMENTS).await.unwrap()));
     let site = Site { stack: &stack, projection, calls, deaths: AtomicUsize::new(0) };
     let workers = join(site.worker(rng.fork()), site.worker(rng.fork()));
-    timeout(PATIENCE, join(workers, site.load(&mut traffic))).await.expect("the rebuild does not end");
+    timeout(PATIENCE, join(workers, site.load(&mut traffic)))
+        .await
+        .expect("the rebuild does not end");
     let deaths = site.deaths.into_inner();
     assert!(deaths >= DEATHS, "only {deaths} workers died");
     let after = counts(&stack, &projection).await;
-    assert!(after.0 > before.0 + 10 && after.2 > before.2, "writers continued: {before:?} {after:?}");
+    assert!(
+        after.0 > before.0 + 10 && after.2 > before.2,
+        "writers continued: {before:?} {after:?}"
+    );
     let report = operator.status(&projection).await.unwrap().report.unwrap();
     assert_report(&report, before, after);
     assert_exact(&stack, &projection, 1).await;
@@ -175,7 +197,11 @@ async fn is_rebuilt_under_load(projection: Projection) {
     assert_same(&stack, &projection, 1, 2).await;
 
     let report = reconcile(&operator, &projection).await;
-    assert_eq!((counted(&report.first_pass), report.passes, report.complete), (after, 1, true), "{report:?}");
+    assert_eq!(
+        (counted(&report.first_pass), report.passes, report.complete),
+        (after, 1, true),
+        "{report:?}"
+    );
     assert_eq!((report.first_pass.present, report.first_pass.behind), (after.2, 0), "{report:?}");
     let read = lists(&stack, &operator, &projection, 1).await;
     let wakes = operator.switch(&projection, false).await.unwrap();

@@ -7,7 +7,9 @@ use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::ProjectorHandler;
-use projections::{FoldError, FreshError, GenerationState, Kind, ProjectError, Projection, RowData};
+use projections::{
+    FoldError, FreshError, GenerationState, Kind, ProjectError, Projection, RowData,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -48,7 +50,12 @@ fn fence(projection: &Projection, number: u32, stream: &StreamId) -> String {
     format!("{}.{number}/{between}{stream}", projection.name)
 }
 
-async fn applied(stack: &TestStack, projection: &Projection, number: u32, stream: &StreamId) -> u64 {
+async fn applied(
+    stack: &TestStack,
+    projection: &Projection,
+    number: u32,
+    stream: &StreamId,
+) -> u64 {
     let rows = super::jobs::rows(stack, projection, number).await;
     let fence = fence(projection, number, stream);
     let row = rows.into_iter().find(|item| item["row"].as_s().unwrap() == &fence);
@@ -65,7 +72,10 @@ async fn are_ignored(projection: Projection) {
         for batch in batches {
             assert!(deliver(&handler, &messages_of([batch])).await.is_empty());
         }
-        assert_eq!(applied(&stack, &projection, 1, stream).await, batches.last().unwrap().last_version());
+        assert_eq!(
+            applied(&stack, &projection, 1, stream).await,
+            batches.last().unwrap().last_version()
+        );
     }
     let report = rebuild(&projector, &projection, 2).await;
     assert!(report.complete, "{report:?}");
@@ -74,7 +84,10 @@ async fn are_ignored(projection: Projection) {
     assert_eq!(report.last_pass.present, 4);
     assert_same(&stack, &projection, 1, 2).await;
     for (stream, batches) in &streams {
-        assert_eq!(applied(&stack, &projection, 2, stream).await, batches.last().unwrap().last_version());
+        assert_eq!(
+            applied(&stack, &projection, 2, stream).await,
+            batches.last().unwrap().last_version()
+        );
     }
 }
 
@@ -104,9 +117,16 @@ async fn what_only_ignored_events_say_is_nothing_to_be_read() {
             }
         }
         assert!(projector.row(of, silent, 2).await.unwrap().is_none(), "delivered: {delivered}");
-        assert_eq!(projector.row(of, beginning, 3).await.unwrap().unwrap().version, 3, "delivered: {delivered}");
+        assert_eq!(
+            projector.row(of, beginning, 3).await.unwrap().unwrap().version,
+            3,
+            "delivered: {delivered}"
+        );
     }
-    let listed = projector.list(of, &domain::read_models::orders::customer_list("c"), 10, None).await.unwrap();
+    let listed = projector
+        .list(of, &domain::read_models::orders::customer_list("c"), 10, None)
+        .await
+        .unwrap();
     assert_eq!(listed.rows.len(), 3, "the silent one is in no list");
 }
 
@@ -121,14 +141,27 @@ async fn an_unknown_type_parks_its_stream_and_the_fence_stays() {
         let older = ProjectorHandler::new(projection, projector(&stack));
         for receives in 1..=5 {
             let messages = messages_of(&batches);
-            let messages: Vec<Message> = messages.into_iter().map(|message| Message { receives, ..message }).collect();
+            let messages: Vec<Message> =
+                messages.into_iter().map(|message| Message { receives, ..message }).collect();
             let expected = if receives < 5 { ids(&messages[1..]) } else { Vec::new() };
-            assert_eq!(deliver(&older, &messages).await, expected, "{} at receive {receives}", projection.name);
-            assert_eq!(applied(&stack, &projection, 1, &stream).await, 1, "the event was passed over");
+            assert_eq!(
+                deliver(&older, &messages).await,
+                expected,
+                "{} at receive {receives}",
+                projection.name
+            );
+            assert_eq!(
+                applied(&stack, &projection, 1, &stream).await,
+                1,
+                "the event was passed over"
+            );
         }
         let notes = parked(&projector(&stack), &projection, 1).await;
         assert_eq!((notes.len(), notes[0].version), (1, Some(2)));
-        assert!(notes[0].error.contains(r#"type "OrderGiftWrapped" are not known to this program"#), "{notes:?}");
+        assert!(
+            notes[0].error.contains(r#"type "OrderGiftWrapped" are not known to this program"#),
+            "{notes:?}"
+        );
         // A newer program continues with the next message of the stream.
         batches.push(writer.append(vec![confirmed().stored()]).await);
         let newer = ProjectorHandler::new(ignoring(projection), projector(&stack));
@@ -144,7 +177,9 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
     let (stream, projector) = (&streams[1].0, projector(&stack));
     assert_eq!(projector.row(&orders(), stream, 1).await.unwrap().unwrap().version, 1);
     let refused = projector.row(&orders(), stream, 2).await.unwrap_err();
-    let FreshError::Project(ProjectError::Fold { version: 2, source: FoldError::Unknown(unknown) }) = refused else {
+    let FreshError::Project(ProjectError::Fold { version: 2, source: FoldError::Unknown(unknown) }) =
+        refused
+    else {
         panic!("{refused:?}")
     };
     assert_eq!(unknown.event_type, "OrderGiftWrapped");
@@ -155,7 +190,9 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
 async fn a_fold_that_looks_at_no_type_passes_none_over() {
     let stack = TestStack::start().await;
     let silent = Projection {
-        kind: Kind::SingleStream { fold: &|_, _| Ok(RowData { data: Value::from(1), listing: None }) },
+        kind: Kind::SingleStream {
+            fold: &|_, _| Ok(RowData { data: Value::from(1), listing: None }),
+        },
         ..orders()
     };
     let batch = Writer::new(&stack.store, &new_order()).append(vec![unheard()]).await;
@@ -173,7 +210,8 @@ async fn a_rebuild_waits_until_a_program_knows_the_type() {
         let report = rebuild(&projector, &strict, 2).await;
         assert_eq!((report.complete, report.last_pass.parked), (false, 4), "{report:?}");
         assert!(report.first_pass.ignored.is_empty(), "none was passed over: {report:?}");
-        let mut versions: Vec<_> = parked(&projector, &strict, 2).await.into_iter().map(|note| note.version).collect();
+        let mut versions: Vec<_> =
+            parked(&projector, &strict, 2).await.into_iter().map(|note| note.version).collect();
         versions.sort_unstable();
         assert_eq!(versions, [Some(1), Some(1), Some(2), Some(3)]);
         for (stream, expected) in [(&streams[1].0, 1), (&streams[2].0, 2), (&streams[3].0, 0)] {

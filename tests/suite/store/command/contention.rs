@@ -35,11 +35,23 @@ async fn a_writer_that_always_loses_ends_as_contention(engine: &Engine) {
         let stream = stream(&format!("s{max_attempts}"));
         lose(&process, &table, &stream, usize::MAX);
         let lost = process.count(&stream, "unlucky", 1_000).await;
-        assert!(matches!(lost, Err(ExecuteError::Contention { attempts }) if attempts == max_attempts), "{lost:?}");
-        let puts = process.wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
+        assert!(
+            matches!(lost, Err(ExecuteError::Contention { attempts }) if attempts == max_attempts),
+            "{lost:?}"
+        );
+        let puts = process
+            .wire
+            .operations()
+            .into_iter()
+            .filter(|operation| operation == "PutItem")
+            .count();
         assert_eq!(puts, usize::try_from(max_attempts).unwrap());
         process.wire.no_rule();
-        assert_eq!(process.tally(&stream).await.total, u64::from(max_attempts), "only the quick ones counted");
+        assert_eq!(
+            process.tally(&stream).await.total,
+            u64::from(max_attempts),
+            "only the quick ones counted"
+        );
         let again = process.count(&stream, "unlucky", 1_000).await.unwrap();
         assert!(!again.replayed);
     }
@@ -53,10 +65,14 @@ async fn one_that_loses_twice_reads_the_tail_and_wins(engine: &Engine) {
     let handled = process.count(&stream, "slow", 1).await.unwrap();
     assert_eq!((handled.lost_races, handled.version), (2, 3));
     let exchanges = process.wire.take();
-    let operations: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
+    let operations: Vec<&str> =
+        exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
     assert_eq!(operations, ["Query", "PutItem", "PutItem", "Query", "PutItem"]);
     assert_eq!(exchanges[3].request["ConsistentRead"], true);
-    assert_eq!(exchanges[3].request["ExpressionAttributeValues"][":from"]["N"], "3", "what is known is not read again");
+    assert_eq!(
+        exchanges[3].request["ExpressionAttributeValues"][":from"]["N"], "3",
+        "what is known is not read again"
+    );
     assert_eq!(handled.usage.requests, 5);
 }
 
@@ -70,7 +86,8 @@ async fn two_processes_at_once_lose_nothing(engine: &Engine) {
         async move {
             let mut versions = Vec::new();
             for number in 0..25 {
-                let handled = process.count(stream, &format!("{writer}-{number}"), 1).await.unwrap();
+                let handled =
+                    process.count(stream, &format!("{writer}-{number}"), 1).await.unwrap();
                 assert!(!handled.replayed);
                 versions.push(handled.version);
             }
@@ -79,7 +96,11 @@ async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     });
     let mut versions: Vec<u64> = join_all(writers).await.concat();
     versions.sort_unstable();
-    assert_eq!(versions, (1..=400).collect::<Vec<_>>(), "each command has its own version, and no version is missing");
+    assert_eq!(
+        versions,
+        (1..=400).collect::<Vec<_>>(),
+        "each command has its own version, and no version is missing"
+    );
     let loaded = processes[0].store.load(&stream, Consistency::Strong).await.unwrap();
     assert_eq!(loaded.head.version(), 400);
     assert_eq!(processes[0].tally(&stream).await.total, 400);

@@ -28,7 +28,8 @@ async fn a_matching_version_is_written(engine: &Engine) {
         let request = expecting(&stream, &format!("c{version}"), version);
         assert_eq!(process.execute(&request, 1).await.unwrap().version, version + 1);
     }
-    let creating = CommandRequest { creates: true, ..expecting(&crate::store::stream("t"), "creating", 0) };
+    let creating =
+        CommandRequest { creates: true, ..expecting(&crate::store::stream("t"), "creating", 0) };
     assert_eq!(process.execute(&creating, 1).await.unwrap().version, 1);
 }
 
@@ -38,13 +39,18 @@ async fn a_wrong_version_is_refused_and_nothing_is_written(engine: &Engine) {
     process.wire.take();
     for wrong in [0, 1, 3, u64::MAX] {
         let refused = process.execute(&expecting(&stream, "wrong", wrong), 1).await;
-        let Err(ExecuteError::VersionMismatch { expected, actual }) = refused else { panic!("{refused:?}") };
+        let Err(ExecuteError::VersionMismatch { expected, actual }) = refused else {
+            panic!("{refused:?}")
+        };
         assert_eq!((expected, actual), (wrong, 2));
     }
     assert!(process.wire.operations().iter().all(|operation| operation == "Query"));
     let creating = CommandRequest { creates: true, ..expecting(&stream, "wrong", 0) };
     let refused = process.execute(&creating, 1).await;
-    assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 0, actual: 2 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ExecuteError::VersionMismatch { expected: 0, actual: 2 })),
+        "{refused:?}"
+    );
     assert_eq!(process.load(&stream).await.head.version(), 2);
 }
 
@@ -74,6 +80,13 @@ async fn of_two_that_expect_the_same_version_one_wins(engine: &Engine) {
         }
     });
     let refused = slow.execute(&expecting(&stream, "slow", 2), 1).await;
-    assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 2, actual: 3 })), "{refused:?}");
-    assert_eq!(slow.wire.operations(), ["Query", "PutItem", "Query"], "it is final on a consistent read only");
+    assert!(
+        matches!(refused, Err(ExecuteError::VersionMismatch { expected: 2, actual: 3 })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        slow.wire.operations(),
+        ["Query", "PutItem", "Query"],
+        "it is final on a consistent read only"
+    );
 }

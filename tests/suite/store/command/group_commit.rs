@@ -24,7 +24,10 @@ cases!(
 );
 
 /// A process whose first put waits for a permit. Commands that come meanwhile are queued.
-pub(in crate::store) async fn held_up(table: &Table, stream: &StreamId) -> (Process, Arc<Semaphore>) {
+pub(in crate::store) async fn held_up(
+    table: &Table,
+    stream: &StreamId,
+) -> (Process, Arc<Semaphore>) {
     let (process, gate) = (table.warm_process(), Arc::new(Semaphore::new(0)));
     process.open(stream, "opening").await.unwrap();
     let waits = gate.clone();
@@ -68,7 +71,8 @@ async fn sixty_four_queued_commands_are_a_few_puts(engine: &Engine) {
         let commit = one.commit.as_ref().unwrap();
         assert_eq!(commit.metadata.command_id.as_str(), format!("c{number}"));
         assert!(commit.events[0].body.data.get().contains(&format!("{}", number + 1)));
-        let again = table.process().count(&stream, &format!("c{number}"), number + 1).await.unwrap();
+        let again =
+            table.process().count(&stream, &format!("c{number}"), number + 1).await.unwrap();
         assert_eq!((again.replayed, again.version), (true, one.version), "each keeps its own id");
     }
     assert_eq!(process.tally(&stream).await.total, (1..=64).sum::<u64>());
@@ -79,7 +83,8 @@ async fn refusals_of_queued_commands_are_right(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    let late = CommandRequest { expected_version: Some(2), ..request(&stream, "expects", "expects") };
+    let late =
+        CommandRequest { expected_version: Some(2), ..request(&stream, "expects", "expects") };
     let wrong = CommandRequest { expected_version: Some(3), ..request(&stream, "wrong", "wrong") };
     let (first, second, idle, expects, wrong, closing, refused, ()) = tokio::join!(
         process.count(&stream, "first", 1),
@@ -94,13 +99,23 @@ async fn refusals_of_queued_commands_are_right(engine: &Engine) {
     assert_eq!((first.unwrap().version, second.unwrap().version), (2, 3));
     let idle = idle.unwrap();
     assert_eq!((idle.version, idle.commit.is_none()), (3, true));
-    assert!(matches!(expects, Err(ExecuteError::VersionMismatch { expected: 2, actual: 3 })), "{expects:?}");
+    assert!(
+        matches!(expects, Err(ExecuteError::VersionMismatch { expected: 2, actual: 3 })),
+        "{expects:?}"
+    );
     assert_eq!(wrong.unwrap().version, 4, "the version that it expects is the one before it");
     let closing = closing.unwrap();
     assert_eq!(closing.version, 5);
-    assert!(closing.commit.unwrap().events[0].body.data.get().contains('8'), "closed on the sum of all before it");
+    assert!(
+        closing.commit.unwrap().events[0].body.data.get().contains('8'),
+        "closed on the sum of all before it"
+    );
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
-    assert_eq!(process.wire.operations(), ["PutItem", "PutItem"], "refusals cost nothing beside the put of the others");
+    assert_eq!(
+        process.wire.operations(),
+        ["PutItem", "PutItem"],
+        "refusals cost nothing beside the put of the others"
+    );
     assert_eq!(commits(&process, &stream).await, [1, 1, 3]);
 }
 
@@ -157,7 +172,10 @@ async fn a_store_error_is_returned_to_all_queued_commands(engine: &Engine) {
     let ids: Vec<String> = (0..20).map(|number| format!("c{number}")).collect();
     for answer in join_all(ids.iter().map(|id| process.count(&stream, id, 1))).await {
         let Err(ExecuteError::Store(fault)) = answer else { panic!("{answer:?}") };
-        assert!(matches!(fault, StoreError::Throttled(_)) && std::error::Error::source(&fault).is_some());
+        assert!(
+            matches!(fault, StoreError::Throttled(_))
+                && std::error::Error::source(&fault).is_some()
+        );
     }
     assert!(process.wire.operations().len() <= 6, "not everyone asks for himself");
     process.wire.no_rule();
@@ -175,7 +193,8 @@ async fn a_search_that_finds_corruption_fails_its_own_command_only(engine: &Engi
         table.process().count(&stream, &format!("c{number}"), 1).await.unwrap();
     }
     let key = AttributeValue::N("3".to_owned());
-    let mut item = table.items(&stream).await.into_iter().find(|item| item["version"] == key).unwrap();
+    let mut item =
+        table.items(&stream).await.into_iter().find(|item| item["version"] == key).unwrap();
     item.insert("format".into(), AttributeValue::N("9".to_owned()));
     table.put(item).await;
     let process = table.warm_process();
@@ -240,10 +259,13 @@ async fn a_panic_reaches_its_own_caller_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    let mad = |tally: &Tally| -> Result<Vec<Told>, Refusal> { panic!("cannot decide at {}", tally.total) };
+    let mad = |tally: &Tally| -> Result<Vec<Told>, Refusal> {
+        panic!("cannot decide at {}", tally.total)
+    };
     let (first, panicked, other, ()) = tokio::join!(
         process.count(&stream, "first", 1),
-        AssertUnwindSafe(process.tallies.handle(request(&stream, "mad", "mad"), mad)).catch_unwind(),
+        AssertUnwindSafe(process.tallies.handle(request(&stream, "mad", "mad"), mad))
+            .catch_unwind(),
         process.count(&stream, "other", 2),
         async { gate.add_permits(1) },
     );
@@ -263,23 +285,31 @@ async fn a_group_too_large_for_one_item_is_split(engine: &Engine) {
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
     // Random letters and digits compress to three quarters, so four of these exceed 400 KB.
-    let notes =
-        (0..8).map(|number| process.tallies.handle(request(&stream, format!("n{number}"), "note"), note_of(150_000)));
+    let notes = (0..8).map(|number| {
+        process.tallies.handle(request(&stream, format!("n{number}"), "note"), note_of(150_000))
+    });
     let (first, notes, ()) =
-        tokio::join!(process.count(&stream, "first", 1), join_all(notes), async { gate.add_permits(1) });
+        tokio::join!(process.count(&stream, "first", 1), join_all(notes), async {
+            gate.add_permits(1)
+        });
     first.unwrap();
     for note in notes {
         note.unwrap();
     }
     let batches = process.load(&stream).await.batches;
-    assert_eq!((batches.last().unwrap().last_version(), batches.len() < 9), (10, true), "some were written together");
+    assert_eq!(
+        (batches.last().unwrap().last_version(), batches.len() < 9),
+        (10, true),
+        "some were written together"
+    );
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
 async fn a_command_too_large_for_any_item_fails_alone(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
-    let process = table.process_that_remembers(Options::default(), eventstore::HandlerOptions::default());
+    let process =
+        table.process_that_remembers(Options::default(), eventstore::HandlerOptions::default());
     process.open(&stream, "opening").await.unwrap();
     let (first, large, other) = tokio::join!(
         process.count(&stream, "first", 1),

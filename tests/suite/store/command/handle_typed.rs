@@ -14,8 +14,12 @@ cases!(
 
 /// The counted numbers, and the total of the state.
 fn counted(typed: &TypedCommandResult<Tally, Told>) -> (Vec<u64>, Option<u64>) {
-    let number = |told: &Told| if let Told::Counted { number } = told { Some(*number) } else { None };
-    (typed.events.iter().filter_map(number).collect(), typed.state.as_ref().map(|tally| tally.total))
+    let number =
+        |told: &Told| if let Told::Counted { number } = told { Some(*number) } else { None };
+    (
+        typed.events.iter().filter_map(number).collect(),
+        typed.state.as_ref().map(|tally| tally.total),
+    )
 }
 
 async fn a_command_returns_its_events_and_the_next_state(engine: &Engine) {
@@ -26,11 +30,17 @@ async fn a_command_returns_its_events_and_the_next_state(engine: &Engine) {
     assert!(matches!(opened.events[..], [Told::Opened { .. }]));
     assert_eq!(opened.state, Some(process.tally(&stream).await));
     process.wire.take();
-    let typed = process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
+    let typed =
+        process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
     assert_eq!((counted(&typed), typed.result.version), ((vec![5], Some(5)), 2));
     assert_eq!(process.wire.operations(), ["PutItem"], "nothing is read for it");
-    let idle = process.tallies.handle_typed(request(&stream, "idle", "count 0"), count(0)).await.unwrap();
-    assert_eq!((counted(&idle), idle.result.version), ((vec![], Some(5)), 2), "the state is as it was");
+    let idle =
+        process.tallies.handle_typed(request(&stream, "idle", "count 0"), count(0)).await.unwrap();
+    assert_eq!(
+        (counted(&idle), idle.result.version),
+        ((vec![], Some(5)), 2),
+        "the state is as it was"
+    );
     process.close(&stream, "closing").await.unwrap();
     let refused = process.tallies.handle_typed(request(&stream, "late", "count 1"), count(1)).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
@@ -42,7 +52,8 @@ async fn a_replay_returns_its_events_and_no_state(engine: &Engine) {
     table.process().count(&stream, "c", 5).await.unwrap();
     table.process().count(&stream, "later", 7).await.unwrap();
     for process in [table.process(), table.warm_process()] {
-        let again = process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
+        let again =
+            process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
         assert_eq!((counted(&again), again.result.replayed), ((vec![5], None), true));
     }
     // A recorded refusal has no events.
@@ -60,7 +71,9 @@ async fn each_command_of_a_group_has_its_own_state(engine: &Engine) {
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
     let typed = |id: &str, number| {
-        process.tallies.handle_typed(request(&stream, id, &format!("count {number}")), count(number))
+        process
+            .tallies
+            .handle_typed(request(&stream, id, &format!("count {number}")), count(number))
     };
     let (first, second, twin, third, closing, ()) = tokio::join!(
         typed("first", 1),
@@ -93,6 +106,7 @@ async fn the_state_is_that_of_the_decision_that_was_written(engine: &Engine) {
             Act::Pass
         }
     });
-    let typed = process.tallies.handle_typed(request(&stream, "slow", "count 2"), count(2)).await.unwrap();
+    let typed =
+        process.tallies.handle_typed(request(&stream, "slow", "count 2"), count(2)).await.unwrap();
     assert_eq!((counted(&typed), typed.result.lost_races), ((vec![2], Some(13)), 1));
 }

@@ -5,11 +5,12 @@ use crate::store::metering::budget::{spent, within};
 use crate::store::snapshot::snapshots::as_of;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE, request_all};
 use crate::store::{
-    Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, metadata, note, open, request, stream,
+    Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, metadata, note, open,
+    request, stream,
 };
 use eventstore::{
-    AppendAllError, AppendError, CommandHandler, CommandRequest, ExecuteAllError, ExecuteError, Head, Model, NewCommit,
-    NewEvent, Part, SnapshotVerification, StreamId, Untranslatable,
+    AppendAllError, AppendError, CommandHandler, CommandRequest, ExecuteAllError, ExecuteError,
+    Head, Model, NewCommit, NewEvent, Part, SnapshotVerification, StreamId, Untranslatable,
 };
 use std::sync::Arc;
 
@@ -34,13 +35,21 @@ fn code(refusal: &Refusal) -> &'static str {
 
 /// Adds 1 if the total is at least this; otherwise it is refused.
 fn count_from(least: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
-    move |tally| if tally.total < least { Err(Refusal::Closed) } else { Ok(vec![Told::Counted { number: 1 }]) }
+    move |tally| {
+        if tally.total < least {
+            Err(Refusal::Closed)
+        } else {
+            Ok(vec![Told::Counted { number: 1 }])
+        }
+    }
 }
 
 impl Process {
     /// Counts on from 5, and records the refusal below.
     async fn count_from_5(&self, stream: &StreamId, command: &str) -> Answer {
-        self.tallies.handle_recording_refusals(request(stream, command, "from 5"), count_from(5), code).await
+        self.tallies
+            .handle_recording_refusals(request(stream, command, "from 5"), count_from(5), code)
+            .await
     }
 }
 
@@ -63,7 +72,13 @@ async fn a_recorded_refusal_is_one_put_and_the_answer_of_every_retry(engine: &En
     let first = process.count_from_5(&stream, "c").await;
     assert_eq!(told(&first), refused(2, false));
     let handled = first.unwrap();
-    within(engine, "refusal that is recorded, warm", process.wire.spent(), handled.usage, spent(1, 1.0, 0.0));
+    within(
+        engine,
+        "refusal that is recorded, warm",
+        process.wire.spent(),
+        handled.usage,
+        spent(1, 1.0, 0.0),
+    );
     let commit = handled.commit.unwrap();
     assert_eq!(commit.refusal().unwrap().reason, "the tally is closed");
     assert_eq!((commit.events.len(), commit.events[0].body.event_type.as_str()), (1, "$Refused"));
@@ -85,12 +100,18 @@ async fn only_refusals_are_recorded_in_place_of_events(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
     process.count(&stream, "first", 1).await.unwrap();
-    let idle = process.tallies.handle_recording_refusals(request(&stream, "c", "count 0"), count(0), code).await;
+    let idle = process
+        .tallies
+        .handle_recording_refusals(request(&stream, "c", "count 0"), count(0), code)
+        .await;
     assert_eq!(told(&idle), (None, 1, false));
     assert!(idle.unwrap().commit.is_none());
     let late = CommandRequest { expected_version: Some(7), ..request(&stream, "c", "from 5") };
     let late = process.tallies.handle_recording_refusals(late, count_from(5), code).await;
-    assert!(matches!(late, Err(ExecuteError::VersionMismatch { expected: 7, actual: 1 })), "{late:?}");
+    assert!(
+        matches!(late, Err(ExecuteError::VersionMismatch { expected: 7, actual: 1 })),
+        "{late:?}"
+    );
     assert_eq!(process.load(&stream).await.head.version(), 1);
 }
 
@@ -102,7 +123,10 @@ async fn states_and_snapshots_skip_refusals(engine: &Engine) {
         // Cached and uncached streams in turn.
         let cold = table.process();
         let process = if number % 2 == 0 { &process } else { &cold };
-        assert_eq!(told(&process.count_from_5(&stream, &format!("c{number}")).await), refused(number + 2, false));
+        assert_eq!(
+            told(&process.count_from_5(&stream, &format!("c{number}")).await),
+            refused(number + 2, false)
+        );
     }
     assert!(as_of(&table, &stream).await > 0, "refusals are counted for snapshots as any commit");
     process.count(&stream, "more", 5).await.unwrap();
@@ -122,10 +146,20 @@ async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     let begin = CommandRequest { creates: true, ..request(&stream, "c", "from 5") };
     let begun = process.tallies.handle_recording_refusals(begin, count_from(5), code).await;
     assert_eq!(told(&begun), refused(1, false));
-    within(engine, "refusal that begins a stream", process.wire.spent(), begun.unwrap().usage, spent(1, 1.0, 0.0));
-    let unborn = CommandRequest { expected_version: Some(0), ..request(&stream, "unborn", "count 1") };
+    within(
+        engine,
+        "refusal that begins a stream",
+        process.wire.spent(),
+        begun.unwrap().usage,
+        spent(1, 1.0, 0.0),
+    );
+    let unborn =
+        CommandRequest { expected_version: Some(0), ..request(&stream, "unborn", "count 1") };
     let mismatch = process.execute(&unborn, 1).await;
-    assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 0, actual: 1 })), "{mismatch:?}");
+    assert!(
+        matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 0, actual: 1 })),
+        "{mismatch:?}"
+    );
     // A creating command assumes an empty stream, loses the race to the refusal, and then creates
     // it.
     let opened = table.process().open(&stream, "opening").await.unwrap();
@@ -155,11 +189,19 @@ async fn a_lost_race_decides_again_whether_to_refuse(engine: &Engine) {
     let table = engine.table().await;
     let (process, mended) = (table.process(), stream("mended"));
     count_before_put(&process, table.process(), &mended, 5);
-    assert_eq!(told(&process.count_from_5(&mended, "c").await), (None, 2, false), "the winner allows it");
+    assert_eq!(
+        told(&process.count_from_5(&mended, "c").await),
+        (None, 2, false),
+        "the winner allows it"
+    );
     let (process, spoilt) = (table.process(), stream("spoilt"));
     count_before_put(&process, table.process(), &spoilt, 1);
-    let while_empty = |tally: &Tally| if tally.total > 0 { Err(Refusal::Closed) } else { open(tally) };
-    let handled = process.tallies.handle_recording_refusals(request(&spoilt, "c", "open"), while_empty, code).await;
+    let while_empty =
+        |tally: &Tally| if tally.total > 0 { Err(Refusal::Closed) } else { open(tally) };
+    let handled = process
+        .tallies
+        .handle_recording_refusals(request(&spoilt, "c", "open"), while_empty, code)
+        .await;
     assert_eq!(told(&handled), refused(2, false), "the winner forbids it");
     assert_eq!(handled.unwrap().lost_races, 1);
 }
@@ -176,7 +218,10 @@ async fn a_command_that_is_decided_twice_has_one_answer(engine: &Engine) {
         async move {
             if seen.operation == "PutItem" && seen.nth == 0 {
                 let decide = |_: &Tally| Err(Refusal::Closed);
-                let refused = twin.tallies.handle_recording_refusals(request(&aim, "c", "from 5"), decide, code).await;
+                let refused = twin
+                    .tallies
+                    .handle_recording_refusals(request(&aim, "c", "from 5"), decide, code)
+                    .await;
                 assert!(refused.unwrap().commit.unwrap().refusal().is_some());
             }
             Act::Pass
@@ -204,7 +249,11 @@ async fn a_refusal_is_written_with_its_group(engine: &Engine) {
     assert_eq!(third.unwrap().version, 5, "decided after the refusal, on the unchanged state");
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
     assert_eq!(commits(&process, &stream).await, [1, 1, 3]);
-    assert_eq!(told(&process.count_from_5(&stream, "next").await), (None, 6, false), "1 + 2 + 3 are enough");
+    assert_eq!(
+        told(&process.count_from_5(&stream, "next").await),
+        (None, 6, false),
+        "1 + 2 + 3 are enough"
+    );
     assert_eq!(table.process().tally(&stream).await.total, 7);
 }
 
@@ -227,7 +276,10 @@ async fn commands_over_several_streams_skip_refusals(engine: &Engine) {
     let cold = table.process().transfer(&both, "cold", 1).await.unwrap();
     assert_eq!((cold.replayed, cold.lost_races), (false, 0));
     let reused = process.transfer(&both, "c", 1).await;
-    assert!(matches!(reused, Err(ExecuteAllError::Append(AppendAllError::CommandIdReused(_)))), "{reused:?}");
+    assert!(
+        matches!(reused, Err(ExecuteAllError::Append(AppendAllError::CommandIdReused(_)))),
+        "{reused:?}"
+    );
     assert_eq!(process.versions(&both).await, [6, 4]);
     let look = |purses: &[&i64]| {
         assert_eq!(purses, [&97, &103]);
@@ -246,19 +298,34 @@ async fn no_event_of_a_model_has_a_type_of_the_store(engine: &Engine) {
     let head = Head::empty(&stream);
     let commit = NewCommit { metadata: metadata("c", "c"), events: vec![note("fine"), of_store()] };
     let appended = process.store.append(&head, vec![commit]).await.unwrap_err();
-    assert_eq!(appended.to_string(), r#"event type "$Refused" begins with '$', which is reserved for the store"#);
+    assert_eq!(
+        appended.to_string(),
+        r#"event type "$Refused" begins with '$', which is reserved for the store"#
+    );
     assert!(matches!(appended, AppendError::TypeOfStore(_)), "{appended:?}");
     let parts = vec![Part { head, events: vec![of_store()] }];
     let appended = process.store.append_all(&metadata("c", "c"), parts, &[]).await.unwrap_err();
-    assert!(matches!(appended, AppendAllError::TypeOfStore(event_type) if event_type == "$Refused"));
+    assert!(
+        matches!(appended, AppendAllError::TypeOfStore(event_type) if event_type == "$Refused")
+    );
     assert!(process.wire.take().is_empty(), "nothing of it is sent");
     let forging = Model { encode: |_| Ok(of_store()), ..TALLY };
-    let tallies: CommandHandler<_, _, Refusal> = CommandHandler::new(process.store.clone(), forging);
-    let Err(ExecuteError::Codec(error)) = tallies.handle(request(&stream, "c", "open"), open).await else { panic!() };
-    assert!(matches!(error.source, Untranslatable::OfStore) && error.event_type == "$Refused", "{error:?}");
-    let purses = CommandHandler::new(process.store.clone(), Model { encode: |_| Ok(of_store()), ..PURSE });
+    let tallies: CommandHandler<_, _, Refusal> =
+        CommandHandler::new(process.store.clone(), forging);
+    let Err(ExecuteError::Codec(error)) = tallies.handle(request(&stream, "c", "open"), open).await
+    else {
+        panic!()
+    };
+    assert!(
+        matches!(error.source, Untranslatable::OfStore) && error.event_type == "$Refused",
+        "{error:?}"
+    );
+    let purses =
+        CommandHandler::new(process.store.clone(), Model { encode: |_| Ok(of_store()), ..PURSE });
     let both = ["a", "b"].map(crate::store::stream);
     let decide = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }], vec![]]);
     let refused = purses.handle_all(&request_all(&both, "c", "c"), decide).await.unwrap_err();
-    assert!(matches!(refused, ExecuteAllError::Codec(error) if matches!(error.source, Untranslatable::OfStore)));
+    assert!(
+        matches!(refused, ExecuteAllError::Codec(error) if matches!(error.source, Untranslatable::OfStore))
+    );
 }

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    CommandIndex, Commit, Consistency, ExecuteError, HandlerOptions, Hash, IndexLookup, Options, Segment,
-    SnapshotVerification, StoreError, StreamId,
+    CommandIndex, Commit, Consistency, ExecuteError, HandlerOptions, Hash, IndexLookup, Options,
+    Segment, SnapshotVerification, StoreError, StreamId,
 };
 use fastrand::Rng;
 use futures::future::join_all;
@@ -74,11 +74,17 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
     });
     join_all(writers).await;
     eprintln!("simulation: the index answered {:?}", index.answers.lock().unwrap());
-    assert!(index.answers.lock().unwrap().iter().all(|answers| *answers > 10), "too few queries of the index");
+    assert!(
+        index.answers.lock().unwrap().iter().all(|answers| *answers > 10),
+        "too few queries of the index"
+    );
     let Journal { mut sent, happened } = journal.into_inner().unwrap();
     eprintln!("simulation: {happened:?}");
     let Happened { replayed, races_lost, died, without_answer, .. } = happened;
-    assert!(replayed > 10 && races_lost > 10 && died > 10 && without_answer > 10, "too little happened: {happened:?}");
+    assert!(
+        replayed > 10 && races_lost > 10 && died > 10 && without_answer > 10,
+        "too little happened: {happened:?}"
+    );
     let process = table.process();
     send_all_again(&process, &mut sent).await;
     for stream in &streams {
@@ -92,7 +98,12 @@ async fn send_all_again(process: &Process, sent: &mut [Sent]) {
     for command in sent {
         let handled = process.count(&command.stream, &command.id, command.number).await.unwrap();
         let answer = (handled.version, handled.commit.unwrap().hash);
-        assert_eq!(*command.answer.get_or_insert(answer), answer, "{} was answered differently", command.id);
+        assert_eq!(
+            *command.answer.get_or_insert(answer),
+            answer,
+            "{} was answered differently",
+            command.id
+        );
     }
 }
 
@@ -100,8 +111,10 @@ async fn send_all_again(process: &Process, sent: &mut [Sent]) {
 async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     let loaded = process.load(stream).await;
     let commits: Vec<&Commit> = loaded.batches.iter().flat_map(|batch| &batch.commits).collect();
-    let places: HashMap<&str, (u64, Hash)> =
-        commits.iter().map(|c| (c.metadata.command_id.as_str(), (c.last_version(), c.hash))).collect();
+    let places: HashMap<&str, (u64, Hash)> = commits
+        .iter()
+        .map(|c| (c.metadata.command_id.as_str(), (c.last_version(), c.hash)))
+        .collect();
     assert_eq!(places.len(), commits.len(), "a command was applied twice");
     let own: Vec<&Sent> = sent.iter().filter(|command| command.stream == *stream).collect();
     assert_eq!(own.len(), commits.len(), "the stream has a commit that was not sent");
@@ -120,8 +133,14 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     assert!(walk.verified(), "{:?}", walk.broken_at);
     let snapshot = process.tallies.verify_snapshot(stream).await.unwrap();
     // A stream of few commits has none.
-    assert!(matches!(snapshot, SnapshotVerification::Equal { .. } | SnapshotVerification::Absent), "{snapshot:?}");
-    assert_eq!(walk.hash(), process.store.head(stream, Consistency::Strong).await.unwrap().0.hash());
+    assert!(
+        matches!(snapshot, SnapshotVerification::Equal { .. } | SnapshotVerification::Absent),
+        "{snapshot:?}"
+    );
+    assert_eq!(
+        walk.hash(),
+        process.store.head(stream, Consistency::Strong).await.unwrap().0.hash()
+    );
 }
 
 /// The audit index that all writers query, and sometimes fill.
@@ -176,7 +195,10 @@ impl Index {
     async fn enter(&self, generation: u32, stream: &StreamId) {
         let batches = self.process.load(stream).await.batches;
         let commits: Vec<Commit> = batches.into_iter().flat_map(|batch| batch.commits).collect();
-        self.audit.index(&self.process.store, generation, stream, &commits, TimeLimit::NONE).await.unwrap();
+        self.audit
+            .index(&self.process.store, generation, stream, &commits, TimeLimit::NONE)
+            .await
+            .unwrap();
     }
 
     /// Fills another generation, switches to it, and removes the one before.
@@ -197,8 +219,7 @@ impl Index {
     }
 
     async fn say(&self, active: u32, other: Value) {
-        let all =
-            json!({"active": active, "other": other, "newest": active, "newest_job": 0, "job": null, "report": null});
+        let all = json!({"active": active, "other": other, "newest": active, "newest_job": 0, "job": null, "report": null});
         let put = self.client.put_item().table_name(&self.read_models);
         let put = put.item("row", AttributeValue::S("audit/generations".into()));
         let put = put.item("version", AttributeValue::N("1".into()));
@@ -241,7 +262,9 @@ impl<'a> Writer<'a> {
         let options = Options { clock, max_attempts: 6, command_index, ..Options::default() };
         let process = table.process_that_remembers(options, memory);
         let mischief = Arc::new(Mutex::new(chance.fork()));
-        process.wire.rule(move |seen| std::future::ready(treat(&seen, &mut mischief.lock().unwrap())));
+        process
+            .wire
+            .rule(move |seen| std::future::ready(treat(&seen, &mut mischief.lock().unwrap())));
         Self { process, index, chance, skew_ms, streams, journal }
     }
 
@@ -252,14 +275,21 @@ impl<'a> Writer<'a> {
                 self.index.rebuild(self.streams).await;
             }
             if self.chance.bool() {
-                let stream = &self.streams[phase * BUSY_STREAMS + self.chance.usize(..BUSY_STREAMS)];
+                let stream =
+                    &self.streams[phase * BUSY_STREAMS + self.chance.usize(..BUSY_STREAMS)];
                 self.index.enter(self.index.generation.load(Ordering::SeqCst), stream).await;
             }
-            let index = if self.chance.u8(..4) > 0 { self.invent(phase) } else { self.remember(phase) };
+            let index =
+                if self.chance.u8(..4) > 0 { self.invent(phase) } else { self.remember(phase) };
             // Sometimes sent twice, and another command for the same stream at the same time.
             let again = (0..self.chance.usize(1..3)).map(|_| index).collect::<Vec<_>>();
-            let others = (0..self.chance.usize(..4)).map(|_| self.invent(phase)).collect::<Vec<_>>();
-            let sends = again.into_iter().chain(others).map(|index| (index, self.life())).collect::<Vec<_>>();
+            let others =
+                (0..self.chance.usize(..4)).map(|_| self.invent(phase)).collect::<Vec<_>>();
+            let sends = again
+                .into_iter()
+                .chain(others)
+                .map(|index| (index, self.life()))
+                .collect::<Vec<_>>();
             join_all(sends.into_iter().map(|(index, life)| self.send(index, life))).await;
         }
     }
@@ -308,9 +338,16 @@ impl Journal {
                 happened.races_lost += handled.lost_races;
                 let told = (handled.version, handled.commit.unwrap().hash);
                 let sent = &mut self.sent[index];
-                assert_eq!(*sent.answer.get_or_insert(told), told, "{} was answered differently", sent.id);
+                assert_eq!(
+                    *sent.answer.get_or_insert(told),
+                    told,
+                    "{} was answered differently",
+                    sent.id
+                );
             }
-            Some(Err(ExecuteError::Store(StoreError::Unavailable(_)))) => happened.without_answer += 1,
+            Some(Err(ExecuteError::Store(StoreError::Unavailable(_)))) => {
+                happened.without_answer += 1
+            }
             Some(Err(ExecuteError::Contention { .. })) => happened.contention += 1,
             Some(Err(other)) => panic!("{other:?}"),
         }

@@ -64,7 +64,10 @@ async fn a_stale_read_costs_a_lost_race_only(engine: &Engine) {
         let before = process.load(&stream).await.head.version();
         process.wire.take();
         let handled = process.count(&stream, &format!("behind-by-{count}"), 1).await.unwrap();
-        assert_eq!((handled.replayed, handled.version, handled.lost_races), (false, before + 1, lost_races));
+        assert_eq!(
+            (handled.replayed, handled.version, handled.lost_races),
+            (false, before + 1, lost_races)
+        );
         assert_eq!(reads(&process).len(), if count < 2 { 1 } else { 2 });
     }
     assert_eq!(table.process().tally(&stream).await.total, 8);
@@ -77,7 +80,11 @@ async fn a_refusal_is_final_on_a_consistent_read_only(engine: &Engine) {
     let process = behind_by(&table, 2);
     let refused = process.count(&stream, "late", 0).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
-    assert_eq!(reads(&process), [false, true], "by what is stale there would have been nothing to do");
+    assert_eq!(
+        reads(&process),
+        [false, true],
+        "by what is stale there would have been nothing to do"
+    );
     let refused = process.count(&stream, "late", 1).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
     assert_eq!(table.process().load(&stream).await.head.version(), 5);
@@ -88,7 +95,8 @@ async fn a_command_that_a_stale_read_would_refuse_is_done(engine: &Engine) {
     let stream = three_counts(&table).await;
     let process = behind_by(&table, usize::MAX);
     let if_open = |tally: &Tally| if tally.open { close(tally) } else { Err(Refusal::Closed) };
-    let handled = process.tallies.handle(request(&stream, "closing", "close"), if_open).await.unwrap();
+    let handled =
+        process.tallies.handle(request(&stream, "closing", "close"), if_open).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (5, 0));
     assert_eq!(reads(&process), [false, true]);
 }
@@ -97,7 +105,8 @@ async fn a_no_op_is_final_on_a_consistent_read_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = three_counts(&table).await;
     let process = behind_by(&table, 1);
-    let unless_three = |tally: &Tally| Ok::<_, Refusal>(if tally.total == 3 { close(tally)? } else { vec![] });
+    let unless_three =
+        |tally: &Tally| Ok::<_, Refusal>(if tally.total == 3 { close(tally)? } else { vec![] });
     let closing = request(&stream, "closing", "close");
     let handled = process.tallies.handle(closing, unless_three).await.unwrap();
     assert_eq!((handled.version, handled.commit.is_some()), (5, true));
@@ -111,14 +120,19 @@ async fn a_version_mismatch_is_final_on_a_consistent_read_only(engine: &Engine) 
     let table = engine.table().await;
     let stream = three_counts(&table).await;
     let process = behind_by(&table, 2);
-    let expecting =
-        |command: &str, version| CommandRequest { expected_version: Some(version), ..request(&stream, command, "c") };
+    let expecting = |command: &str, version| CommandRequest {
+        expected_version: Some(version),
+        ..request(&stream, command, "c")
+    };
     let handled = process.execute(&expecting("right", 4), 1).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (5, 0));
     assert_eq!(reads(&process), [false, true]);
     // It matches the stale version, but not the current one.
     let refused = process.execute(&expecting("wrong", 3), 1).await;
-    assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 3, actual: 5 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ExecuteError::VersionMismatch { expected: 3, actual: 5 })),
+        "{refused:?}"
+    );
     assert_eq!(process.load(&stream).await.head.version(), 5);
 }
 
@@ -129,15 +143,26 @@ async fn a_retry_whose_commit_is_not_seen_is_still_a_retry(engine: &Engine) {
         for count in 1..=4 {
             let process = behind_by(&table, count);
             let again = process.count(&stream, command, 1).await.unwrap();
-            assert_eq!((again.replayed, again.version), (true, version), "{command}, behind by {count}");
+            assert_eq!(
+                (again.replayed, again.version),
+                (true, version),
+                "{command}, behind by {count}"
+            );
             let reused = process.count(&stream, command, 2).await;
             assert!(
                 matches!(reused, Err(ExecuteError::CommandIdReused(_))),
                 "{command}, behind by {count}: {reused:?}"
             );
-            let expecting = CommandRequest { expected_version: Some(1), ..request(&stream, command, "count 1") };
+            let expecting = CommandRequest {
+                expected_version: Some(1),
+                ..request(&stream, command, "count 1")
+            };
             let again = process.execute(&expecting, 1).await.unwrap();
-            assert_eq!((again.replayed, again.version), (true, version), "{command}, behind by {count}");
+            assert_eq!(
+                (again.replayed, again.version),
+                (true, version),
+                "{command}, behind by {count}"
+            );
         }
     }
     assert_eq!(table.process().load(&stream).await.head.version(), 4);

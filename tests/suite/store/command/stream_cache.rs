@@ -27,7 +27,11 @@ async fn a_command_on_a_stale_cache_is_put_after_newer_commits(engine: &Engine) 
     process.wire.take();
     let handled = process.count(&stream, "here", 1).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (3, 1));
-    assert_eq!(process.wire.operations(), ["PutItem", "PutItem"], "the refused put returned the missing commit");
+    assert_eq!(
+        process.wire.operations(),
+        ["PutItem", "PutItem"],
+        "the refused put returned the missing commit"
+    );
     // The other process handled it, so this is a retry.
     let there = table.process().count(&stream, "there", 2).await.unwrap();
     let again = process.count(&stream, "there", 2).await.unwrap();
@@ -47,12 +51,14 @@ async fn a_refusal_on_a_cached_state_is_decided_again(engine: &Engine) {
     let reads = process.wire.take();
     assert_eq!((reads.len(), &reads[0].request["ConsistentRead"]), (1, &true.into()));
     // The other way round: the cached state refuses, and the current one accepts.
-    let unless_closed =
-        |tally: &Tally| if tally.closed { count(1)(&Tally::default()) } else { Err(Refusal::OpenAlready) };
+    let unless_closed = |tally: &Tally| {
+        if tally.closed { count(1)(&Tally::default()) } else { Err(Refusal::OpenAlready) }
+    };
     let other = crate::store::stream("t");
     process.open(&other, "opening").await.unwrap();
     table.process().close(&other, "closing").await.unwrap();
-    let handled = process.tallies.handle(request(&other, "after", "after"), unless_closed).await.unwrap();
+    let handled =
+        process.tallies.handle(request(&other, "after", "after"), unless_closed).await.unwrap();
     assert_eq!(handled.version, 3);
 }
 
@@ -61,9 +67,13 @@ async fn an_outdated_expected_version_is_refused(engine: &Engine) {
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
     table.process().count(&stream, "elsewhere", 5).await.unwrap();
-    let expecting = |version| CommandRequest { expected_version: Some(version), ..request(&stream, "c", "c") };
+    let expecting =
+        |version| CommandRequest { expected_version: Some(version), ..request(&stream, "c", "c") };
     let refused = process.execute(&expecting(1), 1).await;
-    assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2 })),
+        "{refused:?}"
+    );
     table.process().count(&stream, "elsewhere-again", 5).await.unwrap();
     let handled = process.execute(&expecting(3), 1).await.unwrap();
     assert_eq!(handled.version, 4, "right on the current state, though not on the cached one");
@@ -91,7 +101,9 @@ async fn the_cache_is_bounded(engine: &Engine) {
         process.open(&stream(key), "opening").await.unwrap();
     }
     process.wire.take();
-    for (key, operations) in [("c", &["PutItem"][..]), ("b", &["PutItem"]), ("a", &["Query", "PutItem"])] {
+    for (key, operations) in
+        [("c", &["PutItem"][..]), ("b", &["PutItem"]), ("a", &["Query", "PutItem"])]
+    {
         process.count(&stream(key), "next", 1).await.unwrap();
         assert_eq!(process.wire.operations(), operations, "{key}");
     }

@@ -3,7 +3,8 @@
 use crate::store::{Engine, Process, Table, id_made_at, new_commit, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    AppendAllError, AppendError, ExecuteAllError, ExecuteError, HandlerOptions, Head, Options, Part, StreamId,
+    AppendAllError, AppendError, ExecuteAllError, ExecuteError, HandlerOptions, Head, Options,
+    Part, StreamId,
 };
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,7 +19,8 @@ cases!(
 
 /// A process whose clock is this many minutes ahead.
 fn process(table: &Table, minutes: i64, cached_streams: usize) -> Process {
-    let clock = Arc::new(move || DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::minutes(minutes));
+    let clock =
+        Arc::new(move || DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::minutes(minutes));
     let memory = HandlerOptions { cached_streams, ..HandlerOptions::default() };
     table.process_that_remembers(Options { clock, ..Options::default() }, memory)
 }
@@ -31,7 +33,8 @@ fn id() -> String {
 async fn a_recorded_command_is_known_again(engine: &Engine) {
     let table = engine.table().await;
     let (opening, counting) = (id(), id());
-    let (fast, warm, cold) = (process(&table, 60, 0), process(&table, 0, 10), process(&table, 0, 0));
+    let (fast, warm, cold) =
+        (process(&table, 60, 0), process(&table, 0, 10), process(&table, 0, 0));
     // This process has the stream cached.
     warm.open(&stream("s"), "first").await.unwrap();
     fast.open(&stream("t"), &opening).await.unwrap();
@@ -63,13 +66,22 @@ async fn a_recorded_append_to_several_streams_is_known_again(engine: &Engine) {
     let table = engine.table().await;
     let (fast, right, id) = (process(&table, 60, 0), process(&table, 0, 0), id());
     let parts = || {
-        ["a", "b"].map(|key| Part { head: Head::empty(&stream(key)), events: vec![crate::store::note("x")] }).to_vec()
+        ["a", "b"]
+            .map(|key| Part {
+                head: Head::empty(&stream(key)),
+                events: vec![crate::store::note("x")],
+            })
+            .to_vec()
     };
     let first = fast.append_all(&id, parts()).await.unwrap();
     let again = right.append_all(&id, parts()).await.unwrap();
     crate::store::transaction::append_all_retries::assert_same(&first, &again);
-    let refused =
-        right.append_all(&self::id(), vec![Part { head: Head::empty(&stream("c")), ..parts().remove(0) }]).await;
+    let refused = right
+        .append_all(
+            &self::id(),
+            vec![Part { head: Head::empty(&stream("c")), ..parts().remove(0) }],
+        )
+        .await;
     assert!(matches!(refused, Err(AppendAllError::ClockSkew(_))), "{refused:?}");
     assert_eq!(right.versions(&[stream("c")]).await, [0]);
 }
@@ -77,7 +89,8 @@ async fn a_recorded_append_to_several_streams_is_known_again(engine: &Engine) {
 async fn a_recorded_command_over_several_streams_is_known_again(engine: &Engine) {
     let table = engine.table().await;
     let both: Vec<StreamId> = ["a", "b"].map(stream).to_vec();
-    let (fast, warm, cold, id) = (process(&table, 60, 0), process(&table, 0, 10), process(&table, 0, 0), id());
+    let (fast, warm, cold, id) =
+        (process(&table, 60, 0), process(&table, 0, 10), process(&table, 0, 0), id());
     warm.fill(&both, 100).await;
     warm.transfer(&both, "first", 1).await.unwrap();
     fast.transfer(&both, &id, 5).await.unwrap();

@@ -3,10 +3,13 @@
 
 use crate::harness::depth::full_or;
 use crate::harness::wire::Wire;
-use crate::store::{Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream};
+use crate::store::{
+    Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    Commit, Consistency, HandlerOptions, Id, IndexAnswer, IndexLookup, NewCommit, Options, StreamId, Usage,
+    Commit, Consistency, HandlerOptions, Id, IndexAnswer, IndexLookup, NewCommit, Options,
+    StreamId, Usage,
 };
 use projections::audit_index::AuditIndex;
 use projections::{Projector, ReadModels, TimeLimit};
@@ -60,7 +63,8 @@ impl Indexed {
     /// A process that has just started, and asks the index.
     fn process(&self) -> Process {
         let command_index = Some(self.projector().command_index());
-        let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
+        let memory =
+            HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
         self.table.process_that_remembers(Options { command_index, ..Options::default() }, memory)
     }
 
@@ -86,7 +90,10 @@ impl Indexed {
     async fn enter(&self) {
         let batches = self.writer.load(&self.stream).await.batches;
         let commits: Vec<Commit> = batches.into_iter().flat_map(|batch| batch.commits).collect();
-        self.index.index(&self.writer.store, 1, &self.stream, &commits, TimeLimit::NONE).await.unwrap();
+        self.index
+            .index(&self.writer.store, 1, &self.stream, &commits, TimeLimit::NONE)
+            .await
+            .unwrap();
     }
 
     /// A new process handles the command; how many requests and read units it took, those of the
@@ -117,12 +124,16 @@ async fn a_late_command_costs_four_requests_at_most(engine: &Engine) {
     let hour_ago = id_made_at(now() - TimeDelta::minutes(125)).to_string();
     let recorded = indexed.writer.load(&indexed.stream).await.batches[1].commits[2].clone();
     let old = recorded.metadata.command_id.to_string();
-    for late in [hour_ago.clone(), format!("~process:{hour_ago}"), "a-key-of-its-own".to_owned(), old] {
+    for late in
+        [hour_ago.clone(), format!("~process:{hour_ago}"), "a-key-of-its-own".to_owned(), old]
+    {
         let known = late == recorded.metadata.command_id.as_str();
         let (answer, with_index, units) = indexed.count(&late).await;
         match answer {
             Ok(handled) => assert!(!handled.replayed && !known, "{late}"),
-            Err(error) => assert!(known && error.to_string().contains("another command"), "{late}: {error}"),
+            Err(error) => {
+                assert!(known && error.to_string().contains("another command"), "{late}: {error}")
+            }
         }
         let puts = u32::from(!known);
         let more = with_index - (requests - 1) - puts;
@@ -136,14 +147,22 @@ async fn a_late_command_costs_four_requests_at_most(engine: &Engine) {
 async fn an_index_that_fails_or_lags_is_not_needed(engine: &Engine) {
     let indexed = Indexed::new(engine).await;
     indexed.write(400).await;
-    let first = indexed.writer.load(&indexed.stream).await.batches[0].commits[0].metadata.command_id.to_string();
+    let first = indexed.writer.load(&indexed.stream).await.batches[0].commits[0]
+        .metadata
+        .command_id
+        .to_string();
     for entered in [false, true] {
         for broken in [false, true] {
             if broken {
-                indexed.wire.rule(|_| std::future::ready(crate::store::Act::Answer(400, "{}".to_owned())));
+                indexed
+                    .wire
+                    .rule(|_| std::future::ready(crate::store::Act::Answer(400, "{}".to_owned())));
             }
             let (found, ..) = indexed.count(&first).await;
-            assert!(found.is_err_and(|error| error.to_string().contains("another command")), "{entered}, {broken}");
+            assert!(
+                found.is_err_and(|error| error.to_string().contains("another command")),
+                "{entered}, {broken}"
+            );
             let new = indexed.count(&format!("new-{entered}-{broken}")).await.0.unwrap();
             assert!(!new.replayed);
             indexed.wire.no_rule();
@@ -158,14 +177,22 @@ async fn an_index_that_fails_or_lags_is_not_needed(engine: &Engine) {
 async fn a_wrong_index_entry_is_not_believed(engine: &Engine) {
     let indexed = Indexed::new(engine).await;
     indexed.write(400).await;
-    let command_index: eventstore::CommandIndex =
-        Arc::new(|_, _| Box::pin(async { Ok(IndexAnswer { lookup: IndexLookup::At(7), usage: Usage::default() }) }));
-    let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
+    let command_index: eventstore::CommandIndex = Arc::new(|_, _| {
+        Box::pin(async { Ok(IndexAnswer { lookup: IndexLookup::At(7), usage: Usage::default() }) })
+    });
+    let memory =
+        HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
     let options = Options { command_index: Some(command_index), ..Options::default() };
     let process = indexed.table.process_that_remembers(options, memory);
-    let recorded = indexed.writer.load(&indexed.stream).await.batches[5].commits[2].metadata.command_id.to_string();
+    let recorded = indexed.writer.load(&indexed.stream).await.batches[5].commits[2]
+        .metadata
+        .command_id
+        .to_string();
     assert!(
-        process.count(&indexed.stream, &recorded, 1).await.is_err_and(|error| error.to_string().contains("another"))
+        process
+            .count(&indexed.stream, &recorded, 1)
+            .await
+            .is_err_and(|error| error.to_string().contains("another"))
     );
     assert!(!process.count(&indexed.stream, "new", 1).await.unwrap().replayed);
 }
@@ -192,12 +219,19 @@ async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
     let first = at(0).count(&stream("s"), id.as_str(), 7).await.unwrap();
     // Other commits of the same millisecond, one per item, and later ones.
     for ms in [0, 0, 0, 1, 2, 3, 4, 5] {
-        at(ms).count(&stream("s"), id_made_at(time + TimeDelta::milliseconds(ms)).as_str(), 1).await.unwrap();
+        at(ms)
+            .count(&stream("s"), id_made_at(time + TimeDelta::milliseconds(ms)).as_str(), 1)
+            .await
+            .unwrap();
     }
     let process = at(6);
     let again = process.count(&stream("s"), id.as_str(), 7).await.unwrap();
     assert_eq!((again.replayed, again.version), (true, first.version));
-    assert_eq!(process.wire.operations(), ["Query", "Query"], "it lies behind what the snapshot lists");
+    assert_eq!(
+        process.wire.operations(),
+        ["Query", "Query"],
+        "it lies behind what the snapshot lists"
+    );
 }
 
 /// The snapshot limits the search.
@@ -208,11 +242,26 @@ async fn a_lookup_in_the_index_costs_a_read_or_two(engine: &Engine) {
         process.count(&stream, &format!("c{number}"), 1).await.unwrap();
     }
     process.wire.take();
-    for (command, version, reads) in [("c39", Some(40), 1), ("c20", Some(21), 2), ("never-sent", None, 1)] {
+    for (command, version, reads) in
+        [("c39", Some(40), 1), ("c20", Some(21), 2), ("never-sent", None, 1)]
+    {
         let found = process.store.find_recorded(&stream, &Id::new(command).unwrap()).await.unwrap();
         assert_eq!(found.map(|commit| commit.version), version, "{command}");
         assert_eq!(process.wire.operations().len(), reads, "{command}");
     }
+}
+
+/// An index of commands and their versions.
+fn index_in_memory(entries: Arc<Mutex<HashMap<Id, u64>>>) -> eventstore::CommandIndex {
+    Arc::new(move |mark, command| {
+        let entries = entries.lock().unwrap();
+        let lookup = match (entries.contains_key(&mark.command_id), entries.get(&command)) {
+            (false, _) => IndexLookup::NotIndexed,
+            (true, Some(version)) => IndexLookup::At(*version),
+            (true, None) => IndexLookup::Absent,
+        };
+        Box::pin(async move { Ok(IndexAnswer { lookup, usage: Usage::default() }) })
+    })
 }
 
 /// As many client keys as 100,000 orders of one book have, three times. The index is in memory, so
@@ -223,21 +272,17 @@ async fn a_command_costs_the_same_at_any_number_of_commits() {
     let table = engine.table().await;
     let (stream, writer) = (stream("book"), table.process());
     let known: Arc<Mutex<HashMap<Id, u64>>> = Arc::default();
-    let entries = Arc::clone(&known);
-    let command_index: eventstore::CommandIndex = Arc::new(move |mark, command| {
-        let entries = entries.lock().unwrap();
-        let lookup = match (entries.contains_key(&mark.command_id), entries.get(&command)) {
-            (false, _) => IndexLookup::NotIndexed,
-            (true, Some(version)) => IndexLookup::At(*version),
-            (true, None) => IndexLookup::Absent,
-        };
-        Box::pin(async move { Ok(IndexAnswer { lookup, usage: Usage::default() }) })
-    });
+    let command_index = index_in_memory(Arc::clone(&known));
     let process = |cached_streams| {
-        let options = Options { command_index: Some(Arc::clone(&command_index)), ..Options::default() };
-        table.process_that_remembers(options, HandlerOptions { cached_streams, ..HandlerOptions::default() })
+        let options =
+            Options { command_index: Some(Arc::clone(&command_index)), ..Options::default() };
+        table.process_that_remembers(
+            options,
+            HandlerOptions { cached_streams, ..HandlerOptions::default() },
+        )
     };
-    let (mut head, mut snapshot_bytes, mut costs) = (eventstore::Head::empty(&stream), Vec::new(), Vec::new());
+    let (mut head, mut snapshot_bytes, mut costs) =
+        (eventstore::Head::empty(&stream), Vec::new(), Vec::new());
     let mut chance = fastrand::Rng::with_seed(1);
     for until in full_or([300, 10_000, 100_000, 300_000], [300, 4_000, 8_000, 16_000]) {
         while head.version() < until {
@@ -245,10 +290,14 @@ async fn a_command_costs_the_same_at_any_number_of_commits() {
                 metadata: metadata(format!("key-{:032x}", chance.u128(..)), "other"),
                 events: vec![note("other")],
             };
-            let commits: Vec<NewCommit> = (0..(until - head.version()).min(200)).map(commit).collect();
+            let commits: Vec<NewCommit> =
+                (0..(until - head.version()).min(200)).map(commit).collect();
             let appended = writer.append(&head, commits).await;
-            let entered =
-                appended.batch.commits.iter().map(|commit| (commit.metadata.command_id.clone(), commit.version));
+            let entered = appended
+                .batch
+                .commits
+                .iter()
+                .map(|commit| (commit.metadata.command_id.clone(), commit.version));
             known.lock().unwrap().extend(entered);
             head = appended.head;
         }
@@ -256,15 +305,18 @@ async fn a_command_costs_the_same_at_any_number_of_commits() {
         for number in 0..12 {
             process(0).count(&stream, &format!("snapshot-{until}-{number}"), 1).await.unwrap();
         }
-        let snapshot = table.items(&stream).await.into_iter().find(|item| item.contains_key("as_of")).unwrap();
+        let snapshot =
+            table.items(&stream).await.into_iter().find(|item| item.contains_key("as_of")).unwrap();
         let body = snapshot.get("snapshot_zstd").map(|body| body.as_b().unwrap().as_ref().len());
         snapshot_bytes.push(body.unwrap_or_default());
         let (warm, mut cost) = (process(10), Vec::new());
         warm.count(&stream, &fresh(), 1).await.unwrap();
         for number in 0..20 {
-            for (process, id) in
-                [(&process(0), fresh()), (&process(0), format!("own-{until}-{number}")), (&warm, fresh())]
-            {
+            for (process, id) in [
+                (&process(0), fresh()),
+                (&process(0), format!("own-{until}-{number}")),
+                (&warm, fresh()),
+            ] {
                 process.wire.take();
                 process.count(&stream, &id, 1).await.unwrap();
                 cost.push(process.wire.spent().requests);
@@ -272,7 +324,10 @@ async fn a_command_costs_the_same_at_any_number_of_commits() {
         }
         let loaded = writer.store.load_after(&head, Consistency::Strong).await.unwrap();
         let commits = loaded.batches.iter().flat_map(|batch| &batch.commits);
-        known.lock().unwrap().extend(commits.map(|commit| (commit.metadata.command_id.clone(), commit.version)));
+        known
+            .lock()
+            .unwrap()
+            .extend(commits.map(|commit| (commit.metadata.command_id.clone(), commit.version)));
         head = loaded.head;
         costs.push(cost.into_iter().max().unwrap());
         eprintln!(

@@ -85,10 +85,15 @@ async fn known_after(engine: &Engine, commits: usize) {
         for (remembers, ahead) in [(false, 0), (true, 0), (false, 4), (true, -4)] {
             let process = process_with_clock(&table, TimeDelta::minutes(ahead), remembers);
             for time in ["first", "second"] {
-                let what = format!("{id}, {time} time, after {commits}, clock {ahead}, remembers: {remembers}");
+                let what = format!(
+                    "{id}, {time} time, after {commits}, clock {ahead}, remembers: {remembers}"
+                );
                 is_replay_of(version, &process.count(&stream, &id, 7).await, &what);
                 let reused = process.count(&stream, &id, 8).await;
-                assert!(matches!(reused, Err(ExecuteError::CommandIdReused(_))), "{what}: {reused:?}");
+                assert!(
+                    matches!(reused, Err(ExecuteError::CommandIdReused(_))),
+                    "{what}: {reused:?}"
+                );
             }
         }
     }
@@ -113,16 +118,25 @@ async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engin
     let table = engine.table().await;
     let stream = stream("s");
     let id = id_made_at(now() + TimeDelta::minutes(4)).to_string();
-    let first = process_with_clock(&table, TimeDelta::zero(), false).count(&stream, &id, 3).await.unwrap();
+    let first =
+        process_with_clock(&table, TimeDelta::zero(), false).count(&stream, &id, 3).await.unwrap();
     let goes_on = process_with_clock(&table, TimeDelta::zero(), true);
     for _ in 0..80 {
         goes_on.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
     }
     for (minutes, remembers) in [(-10, true), (-10, false), (10, true), (10, false)] {
         let process = process_with_clock(&table, TimeDelta::minutes(minutes), remembers);
-        is_replay_of(first.version, &process.count(&stream, &id, 3).await, &format!("clock at {minutes} minutes"));
+        is_replay_of(
+            first.version,
+            &process.count(&stream, &id, 3).await,
+            &format!("clock at {minutes} minutes"),
+        );
     }
-    is_replay_of(first.version, &goes_on.count(&stream, &id, 3).await, "the process that continued");
+    is_replay_of(
+        first.version,
+        &goes_on.count(&stream, &id, 3).await,
+        "the process that continued",
+    );
     let slow = process_with_clock(&table, TimeDelta::minutes(-10), false);
     let new = slow.count(&stream, id_made_at(now()).as_str(), 3).await;
     assert!(matches!(new, Err(ExecuteError::ClockSkew(_))), "{new:?}");
@@ -136,7 +150,9 @@ async fn an_id_from_a_fast_clock_makes_no_other_command_search(engine: &Engine) 
     for _ in 0..300 {
         process.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
     }
-    let queries = |process: &Process| process.wire.operations().iter().filter(|name| *name == "Query").count();
+    let queries = |process: &Process| {
+        process.wire.operations().iter().filter(|name| *name == "Query").count()
+    };
     queries(&process);
     process.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
     let cold = table.process();
@@ -150,7 +166,9 @@ async fn a_slightly_older_id_is_searched_that_far_back_only(engine: &Engine) {
     let (stream, process) = (stream("s"), table.process());
     others(&table, &stream, 2_000).await;
     let waited = id_made_at(now()).to_string();
-    while now() <= eventstore::Id::new(&*waited).unwrap().time().unwrap() + TimeDelta::milliseconds(5) {
+    while now()
+        <= eventstore::Id::new(&*waited).unwrap().time().unwrap() + TimeDelta::milliseconds(5)
+    {
         tokio::task::yield_now().await;
     }
     let writer = table.warm_process();
@@ -161,7 +179,10 @@ async fn a_slightly_older_id_is_searched_that_far_back_only(engine: &Engine) {
     let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
     let items: u64 = reads.map(|read| read.answer["Count"].as_u64().unwrap()).sum();
     // Without a longer search it would be the snapshot and twelve batches.
-    assert!((14..150).contains(&items), "{items} items of a stream of more than 2,000 commits were read");
+    assert!(
+        (14..150).contains(&items),
+        "{items} items of a stream of more than 2,000 commits were read"
+    );
 }
 
 async fn an_id_that_is_older_than_all_others_is_known(engine: &Engine) {
@@ -203,9 +224,11 @@ async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engi
         process.count(&stream, &id, 1).await.unwrap();
         // The end of the stream may take two pages. A query that starts elsewhere is a longer
         // search.
-        let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
+        let reads =
+            process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
         let end = serde_json::json!((eventstore::MAX_VERSION + 1).to_string());
-        let mut begins = reads.map(|read| read.request["ExpressionAttributeValues"][":to"]["N"].clone());
+        let mut begins =
+            reads.map(|read| read.request["ExpressionAttributeValues"][":to"]["N"].clone());
         if begins.any(|to| to != end) {
             further.push(id);
         }

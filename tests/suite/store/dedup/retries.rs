@@ -2,7 +2,9 @@
 
 use crate::store::{Engine, Refusal, id_made_at, metadata, new_commit, note, request, stream};
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{AppendError, CommandRequest, Consistency, ExecuteError, Head, Id, NewCommit, Options};
+use eventstore::{
+    AppendError, CommandRequest, Consistency, ExecuteError, Head, Id, NewCommit, Options,
+};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,7 +33,11 @@ async fn sixty_four_at_once_are_one_command(engine: &Engine) {
     let tries = (0..64).map(|index| processes[index % 4].count(&stream, "one", 5));
     let handled: Vec<_> = join_all(tries).await.into_iter().map(Result::unwrap).collect();
     let commit = handled[0].commit.as_ref().unwrap();
-    assert!(handled.iter().all(|other| other.version == 2 && other.commit.as_ref().unwrap().hash == commit.hash));
+    assert!(
+        handled
+            .iter()
+            .all(|other| other.version == 2 && other.commit.as_ref().unwrap().hash == commit.hash)
+    );
     assert_eq!(handled.iter().filter(|other| !other.replayed).count(), 1);
     let tally = processes[0].tally(&stream).await;
     assert_eq!((tally.total, tally.events), (5, 2));
@@ -89,9 +95,15 @@ async fn the_same_id_for_another_command_is_refused(engine: &Engine) {
     process.open(&stream, "opening").await.unwrap();
     process.count(&stream, "one", 5).await.unwrap();
     let refused = process.count(&stream, "one", 6).await;
-    assert!(matches!(&refused, Err(ExecuteError::CommandIdReused(id)) if id.as_str() == "one"), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ExecuteError::CommandIdReused(id)) if id.as_str() == "one"),
+        "{refused:?}"
+    );
     let refused = process.close(&stream, "opening").await;
-    assert!(matches!(&refused, Err(ExecuteError::CommandIdReused(id)) if id.as_str() == "opening"), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ExecuteError::CommandIdReused(id)) if id.as_str() == "opening"),
+        "{refused:?}"
+    );
     assert_eq!(process.load(&stream).await.head.version(), 2);
 }
 
@@ -155,7 +167,11 @@ async fn a_refused_command_may_be_tried_again(engine: &Engine) {
     }
     assert!(process.wire.operations().iter().all(|operation| operation == "Query"));
     let again = process.close(&stream, "late").await.unwrap();
-    assert_eq!((again.commit.is_none(), again.version), (true, 1), "the refusal left no trace of its id");
+    assert_eq!(
+        (again.commit.is_none(), again.version),
+        (true, 1),
+        "the refusal left no trace of its id"
+    );
 }
 
 async fn a_no_op_records_nothing(engine: &Engine) {
@@ -193,8 +209,15 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     let refused = process.count(&stream("s"), ahead.as_str(), 1).await;
     let Err(ExecuteError::ClockSkew(told)) = refused else { panic!("{refused:?}") };
     assert_eq!(told.command_id, ahead);
-    assert_eq!(process.wire.operations(), ["Query"; 2], "it might have been recorded where the clock is ahead");
-    process.count(&stream("s"), id_made_at(now + skew - TimeDelta::minutes(1)).as_str(), 1).await.unwrap();
+    assert_eq!(
+        process.wire.operations(),
+        ["Query"; 2],
+        "it might have been recorded where the clock is ahead"
+    );
+    process
+        .count(&stream("s"), id_made_at(now + skew - TimeDelta::minutes(1)).as_str(), 1)
+        .await
+        .unwrap();
     let (head, _) = process.store.head(&stream("s"), Consistency::Strong).await.unwrap();
     let commit = NewCommit { metadata: metadata(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };
     let refused = process.store.append(&head, vec![commit]).await;
@@ -205,7 +228,8 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
 async fn the_same_command_in_the_same_millisecond_is_still_a_retry(engine: &Engine) {
     let table = engine.table().await;
     let now = chrono::DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
-    let frozen = || table.process_with(Options { clock: Arc::new(move || now), ..Options::default() });
+    let frozen =
+        || table.process_with(Options { clock: Arc::new(move || now), ..Options::default() });
     let (first, second) = (frozen(), frozen());
     let opened = first.open(&stream("s"), "opening").await.unwrap();
     let again = second.open(&stream("s"), "opening").await.unwrap();

@@ -24,7 +24,8 @@ cases!(
 fn settable_clock() -> (Arc<AtomicI64>, Options) {
     let now = Arc::new(AtomicI64::new(1_790_000_000_123));
     let hands = Arc::clone(&now);
-    let clock = Arc::new(move || DateTime::from_timestamp_millis(hands.load(Ordering::Relaxed)).unwrap());
+    let clock =
+        Arc::new(move || DateTime::from_timestamp_millis(hands.load(Ordering::Relaxed)).unwrap());
     (now, Options { clock, ..Options::default() })
 }
 
@@ -45,8 +46,13 @@ async fn the_first_commit_is_at_version_1(engine: &Engine) {
 
 async fn a_commit_of_several_events_takes_a_version_for_each(engine: &Engine) {
     let process = engine.table().await.process();
-    let appended = process.append(&Head::empty(&stream("s")), vec![new_commit("a", &["one", "two", "three"])]).await;
-    assert_eq!((appended.batch.version(), appended.batch.last_version(), appended.head.version()), (1, 3, 3));
+    let appended = process
+        .append(&Head::empty(&stream("s")), vec![new_commit("a", &["one", "two", "three"])])
+        .await;
+    assert_eq!(
+        (appended.batch.version(), appended.batch.last_version(), appended.head.version()),
+        (1, 3, 3)
+    );
     let next = process.append(&appended.head, vec![new_commit("b", &["four"])]).await;
     assert_eq!((next.batch.version(), next.head.version()), (4, 4));
 }
@@ -57,14 +63,18 @@ async fn commits_are_contiguous_and_in_order(engine: &Engine) {
     let mut head = Head::empty(&stream);
     let mut hashes = vec![head.hash()];
     for version in 1..=7 {
-        let appended = process.append(&head, vec![new_commit(&format!("c{version}"), &["x"])]).await;
+        let appended =
+            process.append(&head, vec![new_commit(&format!("c{version}"), &["x"])]).await;
         assert_eq!(appended.head.version(), version);
         head = appended.head;
         hashes.push(head.hash());
     }
     let read = process.load(&stream).await;
     let commits: Vec<&Commit> = read.batches.iter().flat_map(|batch| &batch.commits).collect();
-    assert_eq!(commits.iter().map(|commit| commit.version).collect::<Vec<_>>(), (1..=7).collect::<Vec<_>>());
+    assert_eq!(
+        commits.iter().map(|commit| commit.version).collect::<Vec<_>>(),
+        (1..=7).collect::<Vec<_>>()
+    );
     assert!(commits.iter().zip(&hashes[1..]).all(|(commit, hash)| commit.hash == *hash));
     hashes.dedup();
     assert_eq!(hashes.len(), 8, "the same event has another hash at another place");
@@ -74,11 +84,16 @@ async fn several_commits_of_one_batch_are_one_item(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let stream = stream("s");
-    let commits = vec![new_commit("a", &["1"]), new_commit("b", &["2", "3"]), new_commit("c", &["4"])];
+    let commits =
+        vec![new_commit("a", &["1"]), new_commit("b", &["2", "3"]), new_commit("c", &["4"])];
     let appended = process.append(&Head::empty(&stream), commits).await;
     assert_eq!(process.wire.operations(), ["PutItem"]);
-    let versions: Vec<_> =
-        appended.batch.commits.iter().map(|commit| (commit.version, commit.last_version())).collect();
+    let versions: Vec<_> = appended
+        .batch
+        .commits
+        .iter()
+        .map(|commit| (commit.version, commit.last_version()))
+        .collect();
     assert_eq!(versions, [(1, 1), (2, 3), (4, 4)]);
     assert_eq!(table.items(&stream).await.len(), 1);
     assert_eq!(process.load(&stream).await.head, appended.head);
@@ -89,8 +104,15 @@ async fn all_command_metadata_is_read_back(engine: &Engine) {
     let stream = stream("s");
     let mut whole = metadata("a", "asked");
     whole.causation_id = Some("order-1/7".to_owned().try_into().unwrap());
-    whole.trace_parent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned().try_into().unwrap());
-    process.append(&Head::empty(&stream), vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }]).await;
+    whole.trace_parent = Some(
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned().try_into().unwrap(),
+    );
+    process
+        .append(
+            &Head::empty(&stream),
+            vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }],
+        )
+        .await;
     assert_eq!(process.load(&stream).await.batches[0].commits[0].metadata, whole);
 }
 
@@ -99,7 +121,9 @@ async fn the_loser_of_a_race_gets_the_winner_without_a_read(engine: &Engine) {
     let (quick, slow) = (table.process(), table.process());
     let stream = stream("s");
     let head = Head::empty(&stream);
-    let won = quick.append(&head, vec![new_commit("quick", &["1", "2"]), new_commit("also", &["3"])]).await;
+    let won = quick
+        .append(&head, vec![new_commit("quick", &["1", "2"]), new_commit("also", &["3"])])
+        .await;
     let lost = slow.store.append(&head, vec![new_commit("slow", &["1"])]).await;
     let Err(AppendError::Conflict { winner, usage }) = lost else { panic!("{lost:?}") };
     assert_eq!(winner.hash(), won.batch.hash());
@@ -127,14 +151,19 @@ async fn a_repeat_at_a_later_time_gets_its_own_commit(engine: &Engine) {
     let first = process.append(&head, vec![new_commit("a", &["x"])]).await;
     clock.fetch_add(1, Ordering::Relaxed);
     let again = process.append(&head, vec![new_commit("a", &["x"])]).await;
-    assert_eq!((again.repeated, again.head, again.batch.hash()), (true, first.head, first.batch.hash()));
+    assert_eq!(
+        (again.repeated, again.head, again.batch.hash()),
+        (true, first.head, first.batch.hash())
+    );
     assert_eq!(process.load(head.stream()).await.batches.len(), 1);
 }
 
 async fn an_empty_batch_or_commit_is_refused_before_any_request(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("s"));
-    for commits in [vec![], vec![new_commit("a", &[])], vec![new_commit("a", &["1"]), new_commit("b", &[])]] {
+    for commits in
+        [vec![], vec![new_commit("a", &[])], vec![new_commit("a", &["1"]), new_commit("b", &[])]]
+    {
         let refused = process.store.append(&head, commits).await;
         assert!(matches!(refused, Err(AppendError::Empty)), "{refused:?}");
     }
@@ -149,7 +178,10 @@ async fn time_never_runs_backwards_in_a_stream(engine: &Engine) {
     let mut recorded = Vec::new();
     for shift in [0, -3_600_000, 3_600_001, -1] {
         clock.fetch_add(shift, Ordering::Relaxed);
-        head = process.append(&head, vec![new_commit(&format!("c{}", recorded.len()), &["x"])]).await.head;
+        head = process
+            .append(&head, vec![new_commit(&format!("c{}", recorded.len()), &["x"])])
+            .await
+            .head;
         recorded.push(head.recorded_at().unwrap());
     }
     assert_eq!(recorded, [time(began), time(began), time(began + 1), time(began + 1)]);
@@ -167,10 +199,20 @@ async fn a_uuid_beyond_the_skew_is_refused_and_one_within_is_taken(engine: &Engi
         let command = id_made_at(made_at);
         NewCommit { metadata: metadata(command.as_str(), "x"), events: vec![note("x")] }
     };
-    let refused = process.store.append(&head, vec![commit(now), commit(now + skew + TimeDelta::milliseconds(1))]).await;
+    let refused = process
+        .store
+        .append(&head, vec![commit(now), commit(now + skew + TimeDelta::milliseconds(1))])
+        .await;
     let Err(AppendError::ClockSkew(told)) = refused else { panic!("{refused:?}") };
-    assert_eq!((told.ahead_ms, told.allowed_ms), (skew.num_milliseconds() + 1, skew.num_milliseconds()));
-    assert_eq!(process.wire.operations(), ["Query"], "it might have been recorded where the clock is ahead");
+    assert_eq!(
+        (told.ahead_ms, told.allowed_ms),
+        (skew.num_milliseconds() + 1, skew.num_milliseconds())
+    );
+    assert_eq!(
+        process.wire.operations(),
+        ["Query"],
+        "it might have been recorded where the clock is ahead"
+    );
     let taken = process.append(&head, vec![commit(now + skew)]).await;
     assert_eq!(taken.head.version(), 1);
 }

@@ -4,8 +4,8 @@ use crate::store::log::tampering::{Victim, bytes, number, replace, set, text};
 use crate::store::{Engine, new_commit};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Commit, Consistency, CorruptStream, Damage, ExecuteError, Head, Id, Item, MAX_VERSION, ReadError,
-    Segment, Witness,
+    AppendError, Commit, Consistency, CorruptStream, Damage, ExecuteError, Head, Id, Item,
+    MAX_VERSION, ReadError, Segment, Witness,
 };
 
 cases!(
@@ -55,22 +55,40 @@ async fn shows(victim: &Victim, what: &str, expected: Expected) {
     }
     assert_eq!(table.items(stream).await, before, "{what}: something was written");
     let names = process.store.streams(2, |_| ()).await.unwrap().names;
-    assert!(names.contains(stream), "{what}: the names of streams do not depend on what is in them");
+    assert!(
+        names.contains(stream),
+        "{what}: the names of streams do not depend on what is in them"
+    );
 }
 
 async fn a_changed_commit_is_found(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     let changes = [
         (4, "data", replace("four", "fife"), at(4, Damage::Chain, 3)),
-        (2, "the command id of the second commit", replace(r#""c","#, r#""x","#), at(3, Damage::Chain, 2)),
-        (1, "a schema version", replace(r#""Noted","#, r#""Noted","schema":2,"#), at(1, Damage::Chain, 0)),
+        (
+            2,
+            "the command id of the second commit",
+            replace(r#""c","#, r#""x","#),
+            at(3, Damage::Chain, 2),
+        ),
+        (
+            1,
+            "a schema version",
+            replace(r#""Noted","#, r#""Noted","schema":2,"#),
+            at(1, Damage::Chain, 0),
+        ),
         (
             5,
             "an event's type",
             replace(r#""Noted","data":{"text":"six""#, r#""Voted","data":{"text":"six""#),
             at(5, Damage::Chain, 4),
         ),
-        (8, "white space in the data of the last commit", replace(r#":"nine"#, r#": "nine"#), at(9, Damage::Chain, 8)),
+        (
+            8,
+            "white space in the data of the last commit",
+            replace(r#":"nine"#, r#": "nine"#),
+            at(9, Damage::Chain, 8),
+        ),
     ];
     for (number, (version, what, change, expected)) in changes.into_iter().enumerate() {
         victim = victim.another(&format!("changed-{number}")).await;
@@ -169,7 +187,12 @@ async fn an_item_that_is_no_batch_is_found(engine: &Engine) {
             Some(bytes(&foreign_zstd)),
             Damage::Json("EOF while parsing a value at line 1 column 0".into()),
         ),
-        (4, "commits", Some(text("[")), Damage::Json("EOF while parsing a list at line 1 column 1".into())),
+        (
+            4,
+            "commits",
+            Some(text("[")),
+            Damage::Json("EOF while parsing a list at line 1 column 1".into()),
+        ),
     ];
     for (index, (version, name, value, damage)) in changes.into_iter().enumerate() {
         victim = victim.another(&format!("item-{index}")).await;
@@ -179,7 +202,10 @@ async fn an_item_that_is_no_batch_is_found(engine: &Engine) {
         let damaged = CorruptStream { stream: victim.stream.to_string(), version, damage };
         let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
         assert_eq!(page.damaged, [damaged], "{what}");
-        assert!(page.batches.iter().any(|batch| batch.stream == victim.stream), "{what}: the others are found");
+        assert!(
+            page.batches.iter().any(|batch| batch.stream == victim.stream),
+            "{what}: the others are found"
+        );
         victim.table.delete(&victim.stream, version).await;
     }
 }
@@ -194,14 +220,21 @@ async fn sort_keys_beyond_the_largest_version_are_no_events(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let whole = victim.process.load(&victim.stream).await.head;
     for version in [MAX_VERSION + 1, u64::MAX] {
-        let cache = [("stream_id", text(victim.stream.as_str())), ("version", number(version)), ("any", text("thing"))];
+        let cache = [
+            ("stream_id", text(victim.stream.as_str())),
+            ("version", number(version)),
+            ("any", text("thing")),
+        ];
         victim.table.put(cache.map(|(name, value)| (name.to_owned(), value)).into()).await;
     }
     let walk = victim.process.store.verify(&victim.stream).await.unwrap();
     assert!(walk.verified());
     assert_eq!((walk.commits, walk.hash()), (8, whole.hash()));
     assert_eq!(victim.process.load(&victim.stream).await.head, whole);
-    assert_eq!(victim.process.store.head(&victim.stream, Consistency::Strong).await.unwrap().0, whole);
+    assert_eq!(
+        victim.process.store.head(&victim.stream, Consistency::Strong).await.unwrap().0,
+        whole
+    );
     let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
     assert_eq!(page.batches.len(), 6);
     assert_eq!(victim.process.count(&victim.stream, "onwards", 1).await.unwrap().version, 10);
@@ -234,7 +267,11 @@ async fn a_witness_of_the_end_shows_that_it_is_gone(engine: &Engine) {
     let other = Damage::OtherSeen { by: "who saw 9".into() };
     assert_eq!(broken(&[seen(9, &commits[0], 16)]).await, Some((9, other)));
     table.delete(stream, 8).await;
-    assert_eq!(broken(&[seen(7, &commits[5], 16)]).await, None, "no witness has seen the removed end");
+    assert_eq!(
+        broken(&[seen(7, &commits[5], 16)]).await,
+        None,
+        "no witness has seen the removed end"
+    );
     let end = |seen| Damage::End { seen, by: format!("who saw {seen}") };
     assert_eq!(broken(&honest).await, Some((8, end(9))));
     for version in [1, 2, 4, 5, 7] {
@@ -256,8 +293,17 @@ async fn nothing_is_written_after_a_broken_batch(engine: &Engine) {
 async fn a_broken_winner_of_a_race_is_corruption(engine: &Engine) {
     let victim = Victim::new(engine).await;
     victim.change(1, set("format", Some(number(7)))).await;
-    let damaged = CorruptStream { stream: victim.stream.to_string(), version: 1, damage: Damage::Format("7".into()) };
-    match victim.process.store.append(&Head::empty(&victim.stream), vec![new_commit("z", &["x"])]).await {
+    let damaged = CorruptStream {
+        stream: victim.stream.to_string(),
+        version: 1,
+        damage: Damage::Format("7".into()),
+    };
+    match victim
+        .process
+        .store
+        .append(&Head::empty(&victim.stream), vec![new_commit("z", &["x"])])
+        .await
+    {
         Err(AppendError::Corrupt(found)) => assert_eq!(found, damaged),
         other => panic!("{other:?}"),
     }
@@ -277,8 +323,11 @@ async fn any_changed_character_is_found(engine: &Engine) {
         let original = victim.item(version).await;
         let json = original["commits"].as_s().unwrap().clone();
         // Letters and digits only, because the hash does not cover white space between tokens.
-        let places: Vec<usize> =
-            json.char_indices().filter(|(_, c)| matches!(c, 'a'..='y' | '0'..='8')).map(|(i, _)| i).collect();
+        let places: Vec<usize> = json
+            .char_indices()
+            .filter(|(_, c)| matches!(c, 'a'..='y' | '0'..='8'))
+            .map(|(i, _)| i)
+            .collect();
         let place = places[chance.usize(..places.len())];
         let mut changed = json.clone().into_bytes();
         changed[place] += 1;
@@ -286,7 +335,10 @@ async fn any_changed_character_is_found(engine: &Engine) {
         victim.change(version, |item| drop(item.insert("commits".into(), text(&changed)))).await;
         let walk = victim.process.store.verify(&victim.stream).await.unwrap();
         let found = walk.broken_at.as_ref().map(|damaged| damaged.version);
-        assert!(found.is_some_and(|found| (version..version + 2).contains(&found)), "{changed}: found at {found:?}");
+        assert!(
+            found.is_some_and(|found| (version..version + 2).contains(&found)),
+            "{changed}: found at {found:?}"
+        );
         victim.table.put(original).await;
     }
     assert!(victim.process.store.verify(&victim.stream).await.unwrap().verified());

@@ -3,8 +3,8 @@
 use crate::store::{Engine, Process, metadata, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Appended, Consistency, Head, MAX_BATCH_BYTES, MAX_ITEM_BYTES, MAX_VERSION, NewCommit, NewEvent,
-    TooLarge,
+    AppendError, Appended, Consistency, Head, MAX_BATCH_BYTES, MAX_ITEM_BYTES, MAX_VERSION,
+    NewCommit, NewEvent, TooLarge,
 };
 use serde_json::value::RawValue;
 
@@ -51,7 +51,10 @@ async fn noise_up_to_the_limit_is_read_back_to_the_byte(engine: &Engine) {
     assert!(over <= 64, "refused up to {over} bytes above the limit, which is not just above");
     let [put] = &process.wire.take()[..] else { panic!("what is refused makes no request") };
     let stored = put.request["Item"]["commits_zstd"]["B"].as_str().unwrap().len() * 3 / 4;
-    assert!((MAX_ITEM_BYTES - 300..MAX_ITEM_BYTES).contains(&stored), "{stored} bytes are not just below");
+    assert!(
+        (MAX_ITEM_BYTES - 300..MAX_ITEM_BYTES).contains(&stored),
+        "{stored} bytes are not just below"
+    );
     let read = process.load(head.stream()).await;
     assert_eq!(read.head, appended.head);
     let data = read.batches[0].commits[0].events[0].body.data.get();
@@ -77,7 +80,11 @@ async fn json_beyond_the_limit_is_refused_before_any_request(engine: &Engine) {
     assert!(told.bytes > MAX_BATCH_BYTES);
     assert!(process.wire.take().is_empty());
     put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES - 1_000)).await.unwrap();
-    assert_eq!(process.load(head.stream()).await.head.version(), 1, "what goes in can be unfolded again");
+    assert_eq!(
+        process.load(head.stream()).await.head.version(),
+        1,
+        "what goes in can be unfolded again"
+    );
 }
 
 /// No test can write that far. The item is moved by hand, so that only the last version is free.
@@ -105,14 +112,17 @@ async fn a_stream_at_the_largest_version_is_full_before_any_request(engine: &Eng
 async fn json_of_the_limit_is_taken_and_a_character_more_is_not(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("exact"));
-    let around = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err().bytes - MAX_BATCH_BYTES;
+    let around = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err().bytes
+        - MAX_BATCH_BYTES;
     let most = MAX_BATCH_BYTES - around;
     let told = put_text(&process, &head, &"a".repeat(most + 1)).await.unwrap_err();
     assert_eq!((told.bytes, told.limit), (MAX_BATCH_BYTES + 1, MAX_BATCH_BYTES));
     let appended = put_text(&process, &head, &"a".repeat(most)).await.unwrap();
     let read = process.load(head.stream()).await;
     assert_eq!(read.head, appended.head);
-    assert!(read.batches[0].commits[0].events[0].body.data.get() == note(&"a".repeat(most)).data.get());
+    assert!(
+        read.batches[0].commits[0].events[0].body.data.get() == note(&"a".repeat(most)).data.get()
+    );
 }
 
 /// The shortest events, all equal.
@@ -132,7 +142,8 @@ async fn a_commit_of_a_thousand_events_is_one_item(engine: &Engine) {
     assert_eq!(process.wire.operations(), ["PutItem"]);
     let read = process.load(head.stream()).await;
     assert_eq!(read.head, appended.head);
-    for (event, (version, text)) in read.batches[0].commits[0].events.iter().zip((1..).zip(&texts)) {
+    for (event, (version, text)) in read.batches[0].commits[0].events.iter().zip((1..).zip(&texts))
+    {
         assert_eq!((event.version, event.body.data.get()), (version, note(text).data.get()));
     }
     let handled = process.count(head.stream(), "onwards", 1).await.unwrap();
@@ -150,7 +161,10 @@ async fn a_commit_of_the_most_events_is_taken_and_one_more_is_not(engine: &Engin
     let event_bytes = (a_few_more - a_few) / 100;
     let most = 400_000 - (a_few - MAX_BATCH_BYTES).div_ceil(event_bytes);
     let told = too_large(most + 1).await;
-    assert!((MAX_BATCH_BYTES + 1..=MAX_BATCH_BYTES + event_bytes).contains(&told), "{told} is not just over");
+    assert!(
+        (MAX_BATCH_BYTES + 1..=MAX_BATCH_BYTES + event_bytes).contains(&told),
+        "{told} is not just over"
+    );
     assert!(process.wire.take().is_empty(), "what is refused makes no request");
     let appended = process.append(&head, short_events(most)).await;
     assert!(most > 200_000, "{most} events of {event_bytes} bytes");
@@ -164,7 +178,11 @@ async fn a_batch_with_one_commit_too_large_is_refused_whole(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("batch"));
     let noise = noise(600_000);
-    let commits = vec![new_commit("a", &["fits"]), new_commit("b", &[&noise]), new_commit("c", &["fits too"])];
+    let commits = vec![
+        new_commit("a", &["fits"]),
+        new_commit("b", &[&noise]),
+        new_commit("c", &["fits too"]),
+    ];
     let refused = process.store.append(&head, commits).await;
     let Err(AppendError::TooLarge(told)) = refused else { panic!("{refused:?}") };
     assert_eq!(told.limit, MAX_ITEM_BYTES);

@@ -2,7 +2,9 @@
 
 use crate::store::{Engine, Process, Table, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, StreamId, StreamPage};
+use eventstore::{
+    Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, StreamId, StreamPage,
+};
 
 cases!(
     a_stream_of_100_000_events_is_read_verified_and_appended,
@@ -33,7 +35,10 @@ async fn long_stream(table: &Table) -> Head {
     for _ in 0..BATCHES {
         let first = head.version() + 1;
         let firsts = (0..COMMITS_A_BATCH).map(|index| first + index * EVENTS_A_COMMIT);
-        head = process.append(&head, firsts.map(|first| commit(first, &mut chance)).collect()).await.head;
+        head = process
+            .append(&head, firsts.map(|first| commit(first, &mut chance)).collect())
+            .await
+            .head;
     }
     assert_eq!(head.version(), EVENTS);
     head
@@ -54,15 +59,25 @@ async fn a_stream_of_100_000_events_is_read_verified_and_appended(engine: &Engin
     assert!(versions(&loaded.batches).eq(1..=EVENTS));
     let walk = process.store.verify(end.stream()).await.unwrap();
     assert!(walk.verified());
-    assert_eq!((walk.commits, walk.version(), walk.hash()), (BATCHES * COMMITS_A_BATCH, end.version(), end.hash()));
+    assert_eq!(
+        (walk.commits, walk.version(), walk.hash()),
+        (BATCHES * COMMITS_A_BATCH, end.version(), end.hash())
+    );
     let (head, usage) = process.store.head(end.stream(), Consistency::Strong).await.unwrap();
     assert_eq!((&head, usage.requests), (&end, 1), "the end is found without the way there");
     let handled = table.process().count(end.stream(), "onwards", 1).await.unwrap();
     assert_eq!((handled.version, handled.replayed), (EVENTS + 1, false));
     for first in [1, 50_001, EVENTS - 99] {
-        let again = table.process().execute(&request(end.stream(), format!("c{first}"), &format!("c{first}")), 1).await;
+        let again = table
+            .process()
+            .execute(&request(end.stream(), format!("c{first}"), &format!("c{first}")), 1)
+            .await;
         let again = again.unwrap();
-        assert_eq!((again.replayed, again.version), (true, first + 99), "a command is known however long ago it was");
+        assert_eq!(
+            (again.replayed, again.version),
+            (true, first + 99),
+            "a command is known however long ago it was"
+        );
     }
 }
 
@@ -75,7 +90,13 @@ fn firsts(page: &StreamPage) -> Vec<u64> {
     page.commits.iter().map(|commit| commit.version).collect()
 }
 
-async fn page(process: &Process, stream: &StreamId, from: u64, direction: Direction, limit: u32) -> StreamPage {
+async fn page(
+    process: &Process,
+    stream: &StreamId,
+    from: u64,
+    direction: Direction,
+    limit: u32,
+) -> StreamPage {
     process.store.read(stream, from, direction, limit).await.unwrap()
 }
 
@@ -92,9 +113,16 @@ async fn every_page_of_100_000_events_begins_where_requested(engine: &Engine) {
         assert!(next.is_none() || forwards.next == next, "from {from} on to {:?}", forwards.next);
         let backwards = page(&process, long, from, Direction::Backwards, 1).await;
         let next = Some(first - 1).filter(|next| *next > 0);
-        assert_eq!((firsts(&backwards), backwards.next), (vec![first], next), "one event back from {from}");
+        assert_eq!(
+            (firsts(&backwards), backwards.next),
+            (vec![first], next),
+            "one event back from {from}"
+        );
     }
-    assert_eq!(firsts(&page(&process, long, EVENTS + 1, Direction::Forwards, 10).await), [0_u64; 0]);
+    assert_eq!(
+        firsts(&page(&process, long, EVENTS + 1, Direction::Forwards, 10).await),
+        [0_u64; 0]
+    );
     let (mut met, mut next, mut pages) = (Vec::new(), Some(1), 0);
     while let Some(from) = next {
         let page = page(&process, long, from, Direction::Forwards, u32::MAX).await;
@@ -124,14 +152,22 @@ async fn the_end_of_a_full_stream_can_be_read(engine: &Engine) {
     assert_eq!(head.version(), MAX_VERSION);
     for consistency in [Consistency::Strong, Consistency::Eventual] {
         let behind = process.store.load_after(&head, consistency).await.unwrap();
-        assert_eq!((behind.batches.len(), &behind.head), (0, &head), "nothing follows the last version");
+        assert_eq!(
+            (behind.batches.len(), &behind.head),
+            (0, &head),
+            "nothing follows the last version"
+        );
     }
     for from in [MAX_VERSION, u64::MAX] {
         let last = page(&process, &full, from, Direction::Forwards, 10).await;
         assert_eq!((firsts(&last), last.next), (vec![MAX_VERSION], None), "from {from}");
         // A page of one item. The items before it are missing, which is corruption.
         let last = page(&process, &full, from, Direction::Backwards, 1).await;
-        assert_eq!((firsts(&last), last.next), (vec![MAX_VERSION], Some(MAX_VERSION - 1)), "back from {from}");
+        assert_eq!(
+            (firsts(&last), last.next),
+            (vec![MAX_VERSION], Some(MAX_VERSION - 1)),
+            "back from {from}"
+        );
     }
 }
 

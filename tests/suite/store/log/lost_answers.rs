@@ -63,7 +63,8 @@ async fn an_append_whose_answer_is_lost_has_succeeded(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("s"));
     lose_answers(&process, 1, Loss::Connection);
-    let appended = process.append(&head, vec![new_commit("a", &["1"]), new_commit("b", &["2"])]).await;
+    let appended =
+        process.append(&head, vec![new_commit("a", &["1"]), new_commit("b", &["2"])]).await;
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
     let next = process.append(&appended.head, vec![new_commit("c", &["3"])]).await;
     assert_eq!(process.load(head.stream()).await.head, next.head);
@@ -78,7 +79,10 @@ async fn a_command_without_an_answer_may_be_sent_again(engine: &Engine) {
         let lost = process.open(&stream, "opening").await;
         assert!(matches!(lost, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{lost:?}");
     }
-    let lost = process.store.append(&Head::empty(&crate::store::stream("t")), vec![new_commit("a", &["x"])]).await;
+    let lost = process
+        .store
+        .append(&Head::empty(&crate::store::stream("t")), vec![new_commit("a", &["x"])])
+        .await;
     assert!(matches!(lost, Err(AppendError::Store(StoreError::Unavailable(_)))), "{lost:?}");
     process.wire.no_rule();
     let again = process.open(&stream, "opening").await.unwrap();
@@ -97,7 +101,8 @@ async fn a_missing_answer_times_out_without_duplicates(engine: &Engine) {
     lose_answers(&process, 1, Loss::Silence);
     let handled = process.count(&stream, "one", 5).await.unwrap();
     assert_eq!((handled.version, handled.replayed), (2, false));
-    let puts = process.wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
+    let puts =
+        process.wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
     assert!(puts >= 2, "the write was done and then repeated");
     process.wire.no_rule();
     let tally = process.tally(&stream).await;
@@ -111,19 +116,35 @@ async fn a_command_that_timed_out_may_be_sent_again(engine: &Engine) {
     lose_answers(&process, usize::MAX, Loss::Silence);
     let commit = || vec![new_commit("a", &["x"])];
     let empty = Head::empty(&appended);
-    let (opening, append) = futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
+    let (opening, append) =
+        futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
     assert!(matches!(opening, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{opening:?}");
     assert!(matches!(append, Err(AppendError::Store(StoreError::Unavailable(_)))), "{append:?}");
-    assert_eq!(process.wire.operations(), ["PutItem"; 6], "each was tried three times, and done the first time");
+    assert_eq!(
+        process.wire.operations(),
+        ["PutItem"; 6],
+        "each was tried three times, and done the first time"
+    );
     let later = table.process();
     let again = later.open(&opened, "opening").await.unwrap();
     assert_eq!((again.replayed, again.version), (true, 1));
     let again = later.store.append(&Head::empty(&appended), commit()).await;
     let again = again.unwrap();
-    assert_eq!((again.repeated, again.head.version()), (true, 1), "the commit that had no answer is there");
+    assert_eq!(
+        (again.repeated, again.head.version()),
+        (true, 1),
+        "the commit that had no answer is there"
+    );
     let there = later.load(&appended).await;
-    assert_eq!((again.head, again.batch.hash()), (there.head, there.batches[0].hash()), "as it was recorded then");
-    let reused = eventstore::NewCommit { metadata: crate::store::metadata("a", "another"), ..commit().remove(0) };
+    assert_eq!(
+        (again.head, again.batch.hash()),
+        (there.head, there.batches[0].hash()),
+        "as it was recorded then"
+    );
+    let reused = eventstore::NewCommit {
+        metadata: crate::store::metadata("a", "another"),
+        ..commit().remove(0)
+    };
     let refused = later.store.append(&Head::empty(&appended), vec![reused]).await;
     assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
 }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 
 const CASES: u32 = 400;
-const NAMES: [&str; 7] = ["stream_id", "version", "last", "format", "put", "commits", "commits_zstd"];
+const NAMES: [&str; 7] =
+    ["stream_id", "version", "last", "format", "put", "commits", "commits_zstd"];
 
 /// A change of the stream's items.
 #[derive(Debug, Clone)]
@@ -49,7 +50,9 @@ fn value() -> impl Strategy<Value = Value> {
     let numbers = prop_oneof![
         (0_u64..12).prop_map(|number| number.to_string()),
         any::<i64>().prop_map(|number| number.to_string()),
-        any::<f32>().prop_filter("a number", |number| number.is_finite()).prop_map(|number| number.to_string()),
+        any::<f32>()
+            .prop_filter("a number", |number| number.is_finite())
+            .prop_map(|number| number.to_string()),
         Just("9007199254740992".to_owned()),
         Just("1E+125".to_owned()),
         Just("1.5".to_owned()),
@@ -72,15 +75,19 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     let index = any::<Index>;
     prop_oneof![
         (index(), 0..NAMES.len()).prop_map(|(item, name)| Mutation::Remove(item, name)),
-        (index(), 0..NAMES.len(), value()).prop_map(|(item, name, value)| Mutation::Set(item, name, value)),
+        (index(), 0..NAMES.len(), value())
+            .prop_map(|(item, name, value)| Mutation::Set(item, name, value)),
         (index(), value()).prop_map(|(item, value)| Mutation::Add(item, value)),
-        (index(), index(), any::<char>()).prop_map(|(item, place, other)| Mutation::Character(item, place, other)),
+        (index(), index(), any::<char>())
+            .prop_map(|(item, place, other)| Mutation::Character(item, place, other)),
         (index(), index(), prop::char::range(' ', '~'))
             .prop_map(|(item, place, other)| Mutation::Character(item, place, other)),
         (index(), index(), index()).prop_map(|(item, from, to)| Mutation::Cut(item, from, to)),
-        (index(), index(), any::<u8>()).prop_map(|(item, place, other)| Mutation::Byte(item, place, other)),
+        (index(), index(), any::<u8>())
+            .prop_map(|(item, place, other)| Mutation::Byte(item, place, other)),
         (index(), index()).prop_map(|(item, length)| Mutation::Shorten(item, length)),
-        (index(), prop::collection::vec(any::<u8>(), 1..30)).prop_map(|(item, more)| Mutation::Lengthen(item, more)),
+        (index(), prop::collection::vec(any::<u8>(), 1..30))
+            .prop_map(|(item, more)| Mutation::Lengthen(item, more)),
         index().prop_map(Mutation::Drop),
         index().prop_map(Mutation::Double),
         (index(), index()).prop_map(|(one, other)| Mutation::Exchange(one, other)),
@@ -92,17 +99,22 @@ impl Mutation {
     fn apply(&self, items: &mut Vec<Value>) {
         let count = items.len();
         match self {
-            Self::Remove(item, name) => drop(items[item.index(count)].as_object_mut().unwrap().remove(NAMES[*name])),
+            Self::Remove(item, name) => {
+                drop(items[item.index(count)].as_object_mut().unwrap().remove(NAMES[*name]))
+            }
             Self::Set(item, name, value) => items[item.index(count)][NAMES[*name]] = value.clone(),
             Self::Add(item, value) => items[item.index(count)]["colour"] = value.clone(),
-            Self::Character(item, place, other) => text(&mut items[item.index(count)], |characters| {
-                if !characters.is_empty() {
-                    let place = place.index(characters.len());
-                    characters[place] = *other;
-                }
-            }),
+            Self::Character(item, place, other) => {
+                text(&mut items[item.index(count)], |characters| {
+                    if !characters.is_empty() {
+                        let place = place.index(characters.len());
+                        characters[place] = *other;
+                    }
+                })
+            }
             Self::Cut(item, from, to) => text(&mut items[item.index(count)], |characters| {
-                let (one, other) = (from.index(characters.len() + 1), to.index(characters.len() + 1));
+                let (one, other) =
+                    (from.index(characters.len() + 1), to.index(characters.len() + 1));
                 characters.drain(one.min(other)..one.max(other));
             }),
             Self::Byte(item, place, other) => packed(&mut items[item.index(count)], |bytes| {
@@ -112,9 +124,13 @@ impl Mutation {
                 }
             }),
             Self::Shorten(item, length) => {
-                packed(&mut items[item.index(count)], |bytes| bytes.truncate(length.index(bytes.len() + 1)));
+                packed(&mut items[item.index(count)], |bytes| {
+                    bytes.truncate(length.index(bytes.len() + 1))
+                });
             }
-            Self::Lengthen(item, more) => packed(&mut items[item.index(count)], |bytes| bytes.extend(more)),
+            Self::Lengthen(item, more) => {
+                packed(&mut items[item.index(count)], |bytes| bytes.extend(more))
+            }
             Self::Drop(item) if count > 1 => drop(items.remove(item.index(count - 1))),
             Self::Drop(_) => {}
             Self::Double(item) => items.insert(item.index(count), items[item.index(count)].clone()),
@@ -168,7 +184,8 @@ fn items_changed_by_chance_are_what_was_written_or_damage() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let engine = runtime.block_on(Engine::start());
     let spoiled = runtime.block_on(Spoiled::new(&engine));
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let mutations = prop::collection::vec(mutation(), 1..4);
     let checked = runner.run(&mutations, |mutations| {
         let mut items = spoiled.items.clone();
@@ -178,13 +195,17 @@ fn items_changed_by_chance_are_what_was_written_or_damage() {
     let (identical, damaged) = (spoiled.identical.get(), spoiled.damaged.get());
     runtime.block_on(engine.stop());
     checked.unwrap_or_else(|error| panic!("{error}"));
-    assert!(identical > CASES / 20 && damaged > CASES / 3, "{identical} identical, {damaged} damaged");
+    assert!(
+        identical > CASES / 20 && damaged > CASES / 3,
+        "{identical} identical, {damaged} damaged"
+    );
 }
 
 /// The stored commits, each with its first version.
 fn commits(batches: &[Batch]) -> Vec<(u64, String)> {
-    let stored =
-        |commits: &[_]| Batch { stream: crate::store::stream("any"), commits: commits.to_vec() }.commits_json();
+    let stored = |commits: &[_]| {
+        Batch { stream: crate::store::stream("any"), commits: commits.to_vec() }.commits_json()
+    };
     let commits = batches.iter().flat_map(|batch| batch.commits.chunks(1));
     commits.map(|commit| (commit[0].version, stored(commit).unwrap())).collect()
 }
@@ -197,7 +218,13 @@ impl Spoiled {
         let [query] = &victim.process.wire.take()[..] else { panic!("one page") };
         let mut items = query.answer["Items"].as_array().unwrap().clone();
         items.reverse();
-        Self { victim, items, commits: commits(&loaded.batches), identical: Cell::default(), damaged: Cell::default() }
+        Self {
+            victim,
+            items,
+            commits: commits(&loaded.batches),
+            identical: Cell::default(),
+            damaged: Cell::default(),
+        }
     }
 
     /// Every query is answered with the items, in its order and up to its limit.
@@ -207,8 +234,13 @@ impl Spoiled {
             if seen.body["ScanIndexForward"] == Value::Bool(false) {
                 items.reverse();
             }
-            items.truncate(seen.body["Limit"].as_u64().map_or(usize::MAX, |limit| limit.try_into().unwrap()));
-            std::future::ready(Act::Answer(200, json!({ "Count": items.len(), "Items": items }).to_string()))
+            items.truncate(
+                seen.body["Limit"].as_u64().map_or(usize::MAX, |limit| limit.try_into().unwrap()),
+            );
+            std::future::ready(Act::Answer(
+                200,
+                json!({ "Count": items.len(), "Items": items }).to_string(),
+            ))
         });
     }
 
@@ -218,7 +250,11 @@ impl Spoiled {
         let (store, stream) = (&self.victim.process.store, &self.victim.stream);
         match store.load(stream, Consistency::Strong).await {
             Ok(loaded) => {
-                prop_assert_eq!(&commits(&loaded.batches), &self.commits, "read is something else than was written");
+                prop_assert_eq!(
+                    &commits(&loaded.batches),
+                    &self.commits,
+                    "read is something else than was written"
+                );
                 self.identical.set(self.identical.get() + 1);
             }
             Err(error) => {
@@ -226,7 +262,10 @@ impl Spoiled {
                 self.damaged.set(self.damaged.get() + 1);
             }
         }
-        let walk = store.verify(stream).await.map_err(|fault| TestCaseError::fail(format!("{fault:?}")))?;
+        let walk = store
+            .verify(stream)
+            .await
+            .map_err(|fault| TestCaseError::fail(format!("{fault:?}")))?;
         match walk.broken_at {
             None => prop_assert_eq!((walk.version(), walk.commits), (9, 8)),
             Some(damaged) => self.named(damaged.into(), keys_kept)?,

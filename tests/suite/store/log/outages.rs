@@ -4,7 +4,8 @@
 use crate::store::log::store_errors::{answer_all, error, faults};
 use crate::store::{Act, Engine, Process, Table, new_commit, stream};
 use eventstore::{
-    Consistency, Direction, EventStore, ExecuteError, Head, Options, ReadError, ScanCursor, Segment, StoreError,
+    Consistency, Direction, EventStore, ExecuteError, Head, Options, ReadError, ScanCursor,
+    Segment, StoreError,
 };
 use std::collections::BTreeMap;
 
@@ -71,10 +72,17 @@ async fn a_transaction_that_always_loses_ends_as_contention(engine: &Engine) {
         let process = table.process_with(Options { max_attempts, ..Options::default() });
         process.wire.rule(|seen| {
             let busy = seen.operation == "PutItem";
-            std::future::ready(if busy { Act::Answer(400, error("TransactionConflictException")) } else { Act::Pass })
+            std::future::ready(if busy {
+                Act::Answer(400, error("TransactionConflictException"))
+            } else {
+                Act::Pass
+            })
         });
         let lost = process.count(&stream("s"), "a", 1).await;
-        assert!(matches!(lost, Err(ExecuteError::Contention { attempts }) if attempts == max_attempts), "{lost:?}");
+        assert!(
+            matches!(lost, Err(ExecuteError::Contention { attempts }) if attempts == max_attempts),
+            "{lost:?}"
+        );
         let puts = counts(&process)["PutItem"];
         let tries = usize::try_from(max_attempts).unwrap();
         assert!((tries..=3 * tries).contains(&puts), "{puts} puts for {max_attempts} attempts");
@@ -84,13 +92,17 @@ async fn a_transaction_that_always_loses_ends_as_contention(engine: &Engine) {
 }
 
 async fn a_table_that_cannot_be_created_is_tried_three_times(engine: &Engine) {
-    for (status, kind, tries) in
-        [(400, "ThrottlingException", 3), (500, "InternalServerError", 3), (400, "AccessDeniedException", 1)]
-    {
+    for (status, kind, tries) in [
+        (400, "ThrottlingException", 3),
+        (500, "InternalServerError", 3),
+        (400, "AccessDeniedException", 1),
+    ] {
         for operation in ["CreateTable", "DescribeTable"] {
             let process = engine.no_table().process();
             process.wire.rule(move |seen| {
-                let made = |table| serde_json::json!({ "TableDescription": { "TableName": table } }).to_string();
+                let made = |table| {
+                    serde_json::json!({ "TableDescription": { "TableName": table } }).to_string()
+                };
                 let failing = seen.operation == operation;
                 let table = seen.body["TableName"].clone();
                 std::future::ready(if failing {
@@ -119,7 +131,8 @@ async fn long_stream(table: &Table) -> Head {
     let mut chance = fastrand::Rng::with_seed(9);
     let mut head = Head::empty(&stream("long"));
     for index in 0..COMMITS {
-        let noise: String = std::iter::repeat_with(|| chance.alphanumeric()).take(400_000).collect();
+        let noise: String =
+            std::iter::repeat_with(|| chance.alphanumeric()).take(400_000).collect();
         head = process.append(&head, vec![new_commit(&format!("c{index}"), &[&noise])]).await.head;
     }
     head
@@ -172,7 +185,8 @@ async fn read_all(store: &EventStore, head: &Head, read: LongRead) -> Result<u64
 }
 
 async fn pages(store: &EventStore, head: &Head, direction: Direction) -> Result<u64, ReadError> {
-    let (mut met, mut next) = (0, Some(if direction == Direction::Forwards { 1 } else { head.version() }));
+    let (mut met, mut next) =
+        (0, Some(if direction == Direction::Forwards { 1 } else { head.version() }));
     while let Some(from) = next {
         let page = store.read(head.stream(), from, direction, 1_000).await?;
         met += u64::try_from(page.commits.len()).unwrap();
@@ -210,7 +224,10 @@ async fn a_long_read_whose_page_is_throttled_for_good_fails_whole(engine: &Engin
             let process = table.process();
             throttle(&process, page, usize::MAX);
             let failed = read_all(&process.store, &head, read).await;
-            assert!(matches!(failed, Err(StoreError::Throttled(_))), "{read:?}, page {page}: {failed:?}");
+            assert!(
+                matches!(failed, Err(StoreError::Throttled(_))),
+                "{read:?}, page {page}: {failed:?}"
+            );
         }
     }
     let process = table.process();

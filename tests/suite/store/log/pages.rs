@@ -22,7 +22,8 @@ cases!(
 
 /// Ten events in seven commits in four batches: 1 | 2-3, 4 | 5-7 | 8, 9, 10.
 async fn ten_events(process: &Process, stream: &StreamId) {
-    let commit = |version: u64, events: usize| new_commit(&format!("c{version}"), &vec!["x"; events]);
+    let commit =
+        |version: u64, events: usize| new_commit(&format!("c{version}"), &vec!["x"; events]);
     let batches = [
         vec![commit(1, 1)],
         vec![commit(2, 2), commit(4, 1)],
@@ -40,7 +41,12 @@ fn place(page: &StreamPage) -> (Vec<u64>, Option<u64>) {
     (page.commits.iter().map(|commit| commit.version).collect(), page.next)
 }
 
-async fn read(process: &Process, from: u64, direction: Direction, limit: u32) -> (Vec<u64>, Option<u64>) {
+async fn read(
+    process: &Process,
+    from: u64,
+    direction: Direction,
+    limit: u32,
+) -> (Vec<u64>, Option<u64>) {
     place(&process.store.read(&stream("s"), from, direction, limit).await.unwrap())
 }
 
@@ -48,7 +54,11 @@ async fn an_empty_stream_is_an_empty_last_page(engine: &Engine) {
     let process = engine.table().await.process();
     for direction in [Direction::Forwards, Direction::Backwards] {
         for from in [0, 1, 5, u64::MAX] {
-            assert_eq!(read(&process, from, direction, 10).await, (vec![], None), "{direction:?} from {from}");
+            assert_eq!(
+                read(&process, from, direction, 10).await,
+                (vec![], None),
+                "{direction:?} from {from}"
+            );
         }
     }
 }
@@ -67,7 +77,11 @@ async fn a_page_has_as_many_events_as_asked_for_and_its_commits_whole(engine: &E
         (1, u32::MAX, vec![1, 2, 4, 5, 8, 9, 10], None),
     ];
     for (from, limit, commits, next) in forwards {
-        assert_eq!(read(&process, from, Direction::Forwards, limit).await, (commits, next), "{limit} from {from}");
+        assert_eq!(
+            read(&process, from, Direction::Forwards, limit).await,
+            (commits, next),
+            "{limit} from {from}"
+        );
     }
     let backwards = [
         (10, 1, vec![10], Some(9)),
@@ -91,11 +105,19 @@ async fn a_read_can_begin_in_the_middle_of_a_batch_and_of_a_commit(engine: &Engi
     ten_events(&process, &stream("s")).await;
     let forwards = [(3, vec![2, 4]), (4, vec![4, 5]), (6, vec![5]), (7, vec![5]), (9, vec![9, 10])];
     for (from, commits) in forwards {
-        assert_eq!(read(&process, from, Direction::Forwards, 2 + u32::from(from == 3)).await.0, commits, "from {from}");
+        assert_eq!(
+            read(&process, from, Direction::Forwards, 2 + u32::from(from == 3)).await.0,
+            commits,
+            "from {from}"
+        );
     }
     let backwards = [(3, vec![2]), (6, vec![5]), (9, vec![9, 8]), (8, vec![8, 5])];
     for (from, commits) in backwards {
-        assert_eq!(read(&process, from, Direction::Backwards, 2).await.0, commits, "back from {from}");
+        assert_eq!(
+            read(&process, from, Direction::Backwards, 2).await.0,
+            commits,
+            "back from {from}"
+        );
     }
 }
 
@@ -133,11 +155,19 @@ async fn pages_put_together_are_the_stream(engine: &Engine) {
     ten_events(&process, &stream("s")).await;
     let mut commits = [1, 2, 4, 5, 8, 9, 10];
     for limit in 1..=11 {
-        assert_eq!(walk(&process, Direction::Forwards, limit).await, commits, "{limit} events a page");
+        assert_eq!(
+            walk(&process, Direction::Forwards, limit).await,
+            commits,
+            "{limit} events a page"
+        );
     }
     commits.reverse();
     for limit in 1..=11 {
-        assert_eq!(walk(&process, Direction::Backwards, limit).await, commits, "{limit} events a page");
+        assert_eq!(
+            walk(&process, Direction::Backwards, limit).await,
+            commits,
+            "{limit} events a page"
+        );
     }
 }
 
@@ -146,14 +176,18 @@ async fn a_page_ends_after_1_megabyte(engine: &Engine) {
     let mut head = Head::empty(&stream("s"));
     let mut chance = fastrand::Rng::with_seed(1);
     for index in 0..8 {
-        let noise: String = std::iter::repeat_with(|| chance.alphanumeric()).take(400_000).collect();
+        let noise: String =
+            std::iter::repeat_with(|| chance.alphanumeric()).take(400_000).collect();
         head = process.append(&head, vec![new_commit(&format!("c{index}"), &[&noise])]).await.head;
     }
     let (first, next) = read(&process, 1, Direction::Forwards, 1_000).await;
     assert!((2..=5).contains(&first.len()), "{} commits of 300 KB in a page", first.len());
     assert_eq!(next, first.last().map(|version| version + 1));
     assert_eq!(walk(&process, Direction::Forwards, 1_000).await, (1..=8).collect::<Vec<_>>());
-    assert_eq!(walk(&process, Direction::Backwards, 1_000).await, (1..=8).rev().collect::<Vec<_>>());
+    assert_eq!(
+        walk(&process, Direction::Backwards, 1_000).await,
+        (1..=8).rev().collect::<Vec<_>>()
+    );
 }
 
 /// The limit equals the number of items left, so DynamoDB does not know that nothing follows.
@@ -164,8 +198,15 @@ async fn an_item_at_the_end_of_a_page_is_not_read_twice(engine: &Engine) {
         head = process.append(&head, vec![new_commit(&format!("c{version}"), &["x"])]).await.head;
     }
     for limit in [1, 2, 3, 4, 6, 12] {
-        assert_eq!(walk(&process, Direction::Forwards, limit).await, (1..=12).collect::<Vec<_>>(), "{limit} a page");
-        assert_eq!(walk(&process, Direction::Backwards, limit).await, (1..=12).rev().collect::<Vec<_>>());
+        assert_eq!(
+            walk(&process, Direction::Forwards, limit).await,
+            (1..=12).collect::<Vec<_>>(),
+            "{limit} a page"
+        );
+        assert_eq!(
+            walk(&process, Direction::Backwards, limit).await,
+            (1..=12).rev().collect::<Vec<_>>()
+        );
     }
 }
 
@@ -175,11 +216,14 @@ async fn items_near_the_largest_are_read_one_by_one_across_pages(engine: &Engine
     let mut head = Head::empty(&stream("s"));
     let mut chance = fastrand::Rng::with_seed(390);
     for index in 0..5 {
-        let noise: String = std::iter::repeat_with(|| chance.alphanumeric()).take(520_000).collect();
+        let noise: String =
+            std::iter::repeat_with(|| chance.alphanumeric()).take(520_000).collect();
         head = process.append(&head, vec![new_commit(&format!("c{index}"), &[&noise])]).await.head;
     }
     let sizes = process.wire.take();
-    let sizes = sizes.iter().map(|put| put.request["Item"]["commits_zstd"]["B"].as_str().unwrap().len() * 3 / 4);
+    let sizes = sizes
+        .iter()
+        .map(|put| put.request["Item"]["commits_zstd"]["B"].as_str().unwrap().len() * 3 / 4);
     assert!(sizes.into_iter().all(|size| (385_000..400_000).contains(&size)));
     let loaded = process.load(&stream("s")).await;
     assert!(process.wire.operations().len() >= 2, "2 MB do not fit into a page");
@@ -236,7 +280,8 @@ async fn a_missing_first_batch_is_damage_in_every_direction(engine: &Engine) {
     for (from, limit) in [(10, 100), (10, 9), (4, 3), (1, 1)] {
         let mut next = Some(from);
         let damaged = loop {
-            match process.store.read(&stream("s"), next.unwrap(), Direction::Backwards, limit).await {
+            match process.store.read(&stream("s"), next.unwrap(), Direction::Backwards, limit).await
+            {
                 Ok(page) => next = page.next,
                 Err(ReadError::Corrupt(damaged)) => break damaged,
                 Err(error) => panic!("{error:?}"),

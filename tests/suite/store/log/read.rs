@@ -27,7 +27,8 @@ async fn the_empty_stream_has_head_0(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("nothing");
     for consistency in [Consistency::Eventual, Consistency::Strong] {
-        let LoadedStream { head, batches, usage } = process.store.load(&stream, consistency).await.unwrap();
+        let LoadedStream { head, batches, usage } =
+            process.store.load(&stream, consistency).await.unwrap();
         assert_eq!(head, Head::empty(&stream));
         assert!(batches.is_empty());
         assert_eq!(usage.requests, 1);
@@ -58,17 +59,22 @@ async fn a_stream_of_several_megabytes_is_loaded_whole(engine: &Engine) {
     }
     let verified = process.store.verify(&stream).await.unwrap();
     assert!(verified.verified());
-    assert_eq!((verified.commits, verified.version(), verified.hash()), (10, head.version(), head.hash()));
+    assert_eq!(
+        (verified.commits, verified.version(), verified.hash()),
+        (10, head.version(), head.hash())
+    );
 }
 
 async fn commits_after_a_head_are_loaded(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
-    let first = process.append(&Head::empty(&stream), vec![new_commit("a", &["1", "2"])]).await.head;
+    let first =
+        process.append(&Head::empty(&stream), vec![new_commit("a", &["1", "2"])]).await.head;
     let nothing = process.store.load_after(&first, Consistency::Strong).await.unwrap();
     assert_eq!((nothing.head, nothing.batches.len()), (first.clone(), 0));
     let second = process.append(&first, vec![new_commit("b", &["3"])]).await.head;
-    let third = process.append(&second, vec![new_commit("c", &["4"]), new_commit("d", &["5"])]).await.head;
+    let third =
+        process.append(&second, vec![new_commit("c", &["4"]), new_commit("d", &["5"])]).await.head;
     let tail = process.store.load_after(&first, Consistency::Strong).await.unwrap();
     assert_eq!((versions(&tail.batches), &tail.head), (vec![3, 4], &third));
     let (head, usage) = process.store.head(&stream, Consistency::Strong).await.unwrap();

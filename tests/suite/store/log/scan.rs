@@ -78,10 +78,18 @@ async fn every_batch_is_read_once_in_any_number_of_segments(engine: &Engine) {
     let written = streams(&table, 5_000).await;
     for total in [1, 4, 16] {
         let (met, _) = read_all(&table, total).await;
-        assert!(met.values().all(|times| *times == 1), "a batch was read twice in {total} segments");
+        assert!(
+            met.values().all(|times| *times == 1),
+            "a batch was read twice in {total} segments"
+        );
         assert!(met.keys().eq(written.iter()), "{} of {} batches read", met.len(), written.len());
         let counts = Mutex::new(Vec::new());
-        let names = process.store.streams(total, |seen| counts.lock().unwrap().push(seen)).await.unwrap().names;
+        let names = process
+            .store
+            .streams(total, |seen| counts.lock().unwrap().push(seen))
+            .await
+            .unwrap()
+            .names;
         assert!(names.iter().eq(written.iter().map(|(name, _)| name).collect::<BTreeSet<_>>()));
         let counts = counts.into_inner().unwrap();
         assert_eq!(counts.iter().max(), Some(&written.len()), "reported at each page");

@@ -3,8 +3,8 @@
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    AppendError, CommandHandler, CommandResult, Consistency, Direction, EventStore, ExecuteError, Head, ReadError,
-    Segment, StoreError,
+    AppendError, CommandHandler, CommandResult, Consistency, Direction, EventStore, ExecuteError,
+    Head, ReadError, Segment, StoreError,
 };
 
 cases!(
@@ -36,7 +36,10 @@ pub(in crate::store) async fn faults(store: &EventStore) -> Vec<StoreError> {
         ReadError::Corrupt(damaged) => panic!("{damaged}"),
     };
     let command = request(&stream, "a", "a");
-    let executed = match CommandHandler::new(store.clone(), crate::store::TALLY).handle(command, count(1)).await {
+    let executed = match CommandHandler::new(store.clone(), crate::store::TALLY)
+        .handle(command, count(1))
+        .await
+    {
         Err(ExecuteError::Store(fault)) => fault,
         other => panic!("{other:?}"),
     };
@@ -58,12 +61,17 @@ pub(in crate::store) async fn faults(store: &EventStore) -> Vec<StoreError> {
 
 async fn throttling_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
-    for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
+    for kind in
+        ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
+    {
         answer_all(&process, 400, &error(kind));
         for fault in faults(&process.store).await {
             assert!(matches!(fault, StoreError::Throttled(_)), "{fault:?}");
             let source = std::error::Error::source(&fault).unwrap();
-            assert!(!fault.to_string().contains(&source.to_string()), "each error says its own part");
+            assert!(
+                !fault.to_string().contains(&source.to_string()),
+                "each error says its own part"
+            );
         }
     }
     process.wire.no_rule();
@@ -82,7 +90,9 @@ async fn a_permanent_refusal_of_dynamodb_has_its_own_error(engine: &Engine) {
 
 async fn a_server_error_without_a_body_is_no_answer(engine: &Engine) {
     let process = engine.table().await.process();
-    for (status, body) in [(500, error("InternalServerError")), (503, String::new()), (502, "<html></html>".into())] {
+    for (status, body) in
+        [(500, error("InternalServerError")), (503, String::new()), (502, "<html></html>".into())]
+    {
         answer_all(&process, status, &body);
         for fault in faults(&process.store).await {
             assert!(matches!(fault, StoreError::Unavailable(_)), "{status}: {fault:?}");
@@ -95,7 +105,8 @@ async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
     // A free port, so no server listens there.
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     assert!(!engine.endpoint().ends_with(&format!(":{port}")));
-    let config = table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));
+    let config =
+        table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));
     let store = EventStore::new(Client::from_conf(config.build()), &table.name);
     for fault in faults(&store).await {
         assert!(matches!(fault, StoreError::Unavailable(_)), "{fault:?}");
@@ -105,7 +116,10 @@ async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
 async fn a_missing_table_is_named(engine: &Engine) {
     let process = engine.no_table().process();
     for fault in faults(&process.store).await {
-        assert!(matches!(&fault, StoreError::NoTable { table, .. } if table == process.store.table()), "{fault:?}");
+        assert!(
+            matches!(&fault, StoreError::NoTable { table, .. } if table == process.store.table()),
+            "{fault:?}"
+        );
     }
 }
 
@@ -114,10 +128,15 @@ async fn a_short_failure_is_retried(engine: &Engine) {
     let process = engine.table().await.process();
     for (kind, status) in [("ThrottlingException", 400), ("InternalServerError", 500)] {
         process.wire.rule(move |seen| {
-            std::future::ready(if seen.nth < 2 { Act::Answer(status, error(kind)) } else { Act::Pass })
+            std::future::ready(if seen.nth < 2 {
+                Act::Answer(status, error(kind))
+            } else {
+                Act::Pass
+            })
         });
         process.wire.take();
-        let CommandResult { replayed, lost_races, usage, .. } = process.open(&stream(kind), "opening").await.unwrap();
+        let CommandResult { replayed, lost_races, usage, .. } =
+            process.open(&stream(kind), "opening").await.unwrap();
         assert_eq!((replayed, lost_races, usage.requests), (false, 0, 1));
         assert_eq!(process.wire.operations(), ["PutItem"; 3]);
     }
@@ -128,13 +147,18 @@ async fn a_running_transaction_is_a_temporary_conflict(engine: &Engine) {
     let process = engine.table().await.process();
     process.wire.rule(|seen| {
         let busy = seen.operation == "PutItem" && seen.nth < 1;
-        std::future::ready(if busy { Act::Answer(400, error("TransactionConflictException")) } else { Act::Pass })
+        std::future::ready(if busy {
+            Act::Answer(400, error("TransactionConflictException"))
+        } else {
+            Act::Pass
+        })
     });
     let handled = process.count(&stream("s"), "a", 3).await.unwrap();
     assert_eq!((handled.replayed, handled.version), (false, 1));
     process.wire.no_rule();
     answer_all(&process, 400, &error("TransactionConflictException"));
-    let refused = process.store.append(&Head::empty(&stream("t")), vec![new_commit("a", &["x"])]).await;
+    let refused =
+        process.store.append(&Head::empty(&stream("t")), vec![new_commit("a", &["x"])]).await;
     assert!(matches!(refused, Err(AppendError::TransactionConflict)), "{refused:?}");
     process.wire.no_rule();
     assert_eq!(process.tally(&stream("s")).await.total, 3);

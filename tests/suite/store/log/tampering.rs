@@ -85,7 +85,10 @@ pub(in crate::store) fn replace(from: &'static str, to: &'static str) -> impl Fn
 }
 
 /// Sets or removes an attribute of an item.
-pub(in crate::store) fn set(name: &'static str, value: Option<AttributeValue>) -> impl FnOnce(&mut Item) {
+pub(in crate::store) fn set(
+    name: &'static str,
+    value: Option<AttributeValue>,
+) -> impl FnOnce(&mut Item) {
     move |item| {
         match value {
             Some(value) => item.insert(name.into(), value),

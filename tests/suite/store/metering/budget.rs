@@ -22,16 +22,28 @@ cases!(
 );
 
 /// Compares the wire with the budget, and the store's own report with the wire.
-pub(in crate::store) fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spent) {
+pub(in crate::store) fn within(
+    engine: &Engine,
+    what: &str,
+    wire: Spent,
+    reported: Usage,
+    budget: Spent,
+) {
     eprintln!(
         "budget {:?}: {what}: {} requests, {} write units, {} read units",
         engine.kind, wire.requests, wire.write_units, wire.read_units
     );
     assert_eq!((wire.requests, wire.write_units), (budget.requests, budget.write_units), "{what}");
     if engine.kind != EngineKind::Ministack {
-        assert_eq!(wire.read_units.to_bits(), budget.read_units.to_bits(), "{what}: {} read units", wire.read_units);
+        assert_eq!(
+            wire.read_units.to_bits(),
+            budget.read_units.to_bits(),
+            "{what}: {} read units",
+            wire.read_units
+        );
     }
-    let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = reported;
+    let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } =
+        reported;
     let reported = Spent { requests, write_units, read_units, bytes_sent, bytes_received };
     assert_eq!(reported, wire, "{what}: the store reports something else");
     assert_eq!(attempts, requests, "{what}: nothing was tried twice");
@@ -62,7 +74,13 @@ async fn a_cold_command_costs_a_read_and_a_put(engine: &Engine) {
         earlier.count(&stream("s"), &format!("c{number}"), number).await.unwrap();
     }
     let handled = process.count(&stream("s"), "cold", 1).await.unwrap();
-    within(engine, "command, cold, at most 4 KB", process.wire.spent(), handled.usage, spent(2, 1.0, 0.5));
+    within(
+        engine,
+        "command, cold, at most 4 KB",
+        process.wire.spent(),
+        handled.usage,
+        spent(2, 1.0, 0.5),
+    );
 }
 
 async fn a_warm_command_costs_a_put(engine: &Engine) {
@@ -92,7 +110,13 @@ async fn a_retry_of_a_warm_command_costs_one_read(engine: &Engine) {
         assert_eq!((again.replayed, again.version), (true, version));
     }
     let again = process.open(&stream("s"), "opening").await.unwrap();
-    within(engine, "retry of a create, warm", process.wire.spent(), again.usage, spent(1, 0.0, 0.5));
+    within(
+        engine,
+        "retry of a create, warm",
+        process.wire.spent(),
+        again.usage,
+        spent(1, 0.0, 0.5),
+    );
     assert_eq!((again.replayed, again.version), (true, 1));
 }
 
@@ -103,8 +127,11 @@ async fn a_snapshot_costs_a_put_in_ten_commands(engine: &Engine) {
     for number in 2..=41 {
         let handled = process.count(&stream("s"), &format!("c{number}"), number).await.unwrap();
         let due = number > 10 && number % 10 == 1;
-        let (what, budget) =
-            if due { ("command with a snapshot", spent(2, 2.0, 0.0)) } else { ("command, warm", spent(1, 1.0, 0.0)) };
+        let (what, budget) = if due {
+            ("command with a snapshot", spent(2, 2.0, 0.0))
+        } else {
+            ("command, warm", spent(1, 1.0, 0.0))
+        };
         within(engine, what, process.wire.spent(), handled.usage, budget);
     }
 }
@@ -127,7 +154,8 @@ async fn a_retry_of_a_recorded_command_costs_one_read(engine: &Engine) {
 async fn one_lost_race_costs_two_puts_and_no_read(engine: &Engine) {
     let (quick, process) = after_opening(engine).await;
     // A creating command reads nothing. It only pays for the race, which the opening won.
-    let opening_too = eventstore::CommandRequest { creates: true, ..request(&stream("s"), "slow", "count 1") };
+    let opening_too =
+        eventstore::CommandRequest { creates: true, ..request(&stream("s"), "slow", "count 1") };
     let handled: CommandResult = process.execute(&opening_too, 1).await.unwrap();
     within(engine, "one lost race", process.wire.spent(), handled.usage, spent(2, 2.0, 0.0));
     assert_eq!((handled.lost_races, handled.version), (1, 2));
@@ -191,12 +219,27 @@ async fn a_lost_race_costs_what_the_larger_item_takes(engine: &Engine) {
 async fn a_read_costs_half_when_it_may_be_stale(engine: &Engine) {
     let (earlier, process) = after_opening(engine).await;
     for number in 1..16 {
-        earlier.execute(&request(&stream("s"), format!("c{number}"), "count"), number).await.unwrap();
+        earlier
+            .execute(&request(&stream("s"), format!("c{number}"), "count"), number)
+            .await
+            .unwrap();
     }
     for (consistency, units) in [(Consistency::Eventual, 1.0), (Consistency::Strong, 2.0)] {
         let loaded = process.store.load(&stream("s"), consistency).await.unwrap();
-        within(engine, &format!("load, {consistency:?}"), process.wire.spent(), loaded.usage, spent(1, 0.0, units));
+        within(
+            engine,
+            &format!("load, {consistency:?}"),
+            process.wire.spent(),
+            loaded.usage,
+            spent(1, 0.0, units),
+        );
         let (_, usage) = process.store.head(&stream("s"), consistency).await.unwrap();
-        within(engine, &format!("head, {consistency:?}"), process.wire.spent(), usage, spent(1, 0.0, units / 2.0));
+        within(
+            engine,
+            &format!("head, {consistency:?}"),
+            process.wire.spent(),
+            usage,
+            spent(1, 0.0, units / 2.0),
+        );
     }
 }

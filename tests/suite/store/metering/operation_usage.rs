@@ -1,7 +1,9 @@
 //! The cost of operations, also of failed ones: as a value, and as a tracing event.
 
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
-use eventstore::{AppendError, Consistency, Direction, ExecuteError, Head, ReadError, Segment, StoreError, Usage};
+use eventstore::{
+    AppendError, Consistency, Direction, ExecuteError, Head, ReadError, Segment, StoreError, Usage,
+};
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -30,7 +32,8 @@ impl Events {
     /// Listens on this thread until the guard is dropped.
     fn listen() -> (Self, DefaultGuard) {
         let events = Self::default();
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
+        let guard =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
         (events, guard)
     }
 
@@ -96,7 +99,9 @@ fn cost(event: &Map<String, Value>) -> Usage {
 
 /// The other fields of an event.
 fn story(mut event: Map<String, Value>) -> Value {
-    for name in ["requests", "attempts", "write_units", "read_units", "bytes_sent", "bytes_received"] {
+    for name in
+        ["requests", "attempts", "write_units", "read_units", "bytes_sent", "bytes_received"]
+    {
         assert!(event.remove(name).is_some(), "no {name} in {event:?}");
     }
     event.into()
@@ -131,10 +136,18 @@ async fn every_operation_writes_one_event(engine: &Engine) {
     let mut hear = |usage: Usage| {
         let event = events.one();
         assert_eq!(cost(&event), usage, "{event:?}");
-        assert!(usage.requests > 0 && usage.bytes_sent > 0 && usage.bytes_received > 0, "{usage:?}");
+        assert!(
+            usage.requests > 0 && usage.bytes_sent > 0 && usage.bytes_received > 0,
+            "{usage:?}"
+        );
         told.push(story(event));
     };
-    hear(process.append(&head, vec![new_commit("a", &["1"]), new_commit("b", &["2", "3"])]).await.usage);
+    hear(
+        process
+            .append(&head, vec![new_commit("a", &["1"]), new_commit("b", &["2", "3"])])
+            .await
+            .usage,
+    );
     hear(store.load(&name, Consistency::Strong).await.unwrap().usage);
     hear(store.head(&name, Consistency::Eventual).await.unwrap().1);
     hear(store.read(&name, 2, Direction::Forwards, 10).await.unwrap().usage);
@@ -190,9 +203,13 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     let head = Head::empty(&stream("s"));
     let (events, _guard) = Events::listen();
     throttle(&process);
-    let (ended, usage) = Usage::of(process.store.append(&head, vec![new_commit("a", &["x"])])).await;
+    let (ended, usage) =
+        Usage::of(process.store.append(&head, vec![new_commit("a", &["x"])])).await;
     assert!(matches!(ended, Err(AppendError::Store(StoreError::Throttled(_)))), "{ended:?}");
-    assert_eq!((usage.requests, usage.attempts, usage.write_units.to_bits()), (1, 3, 0.0_f64.to_bits()));
+    assert_eq!(
+        (usage.requests, usage.attempts, usage.write_units.to_bits()),
+        (1, 3, 0.0_f64.to_bits())
+    );
     let sent = process.wire.take().iter().map(|exchange| exchange.bytes.0).sum::<u64>();
     assert!(usage.bytes_sent == sent && usage.bytes_received > 0, "{usage:?}, {sent} sent");
     let event = events.one();
@@ -205,10 +222,16 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     process.wire.no_rule();
     process.append(&head, vec![new_commit("b", &["x"])]).await;
     events.take();
-    process.wire.rule(|seen| std::future::ready(if seen.nth == 0 { Act::Pass } else { Act::LoseAnswer }));
-    let (ended, usage) = Usage::of(process.store.read(&stream("s"), 2, Direction::Forwards, 1)).await;
+    process
+        .wire
+        .rule(|seen| std::future::ready(if seen.nth == 0 { Act::Pass } else { Act::LoseAnswer }));
+    let (ended, usage) =
+        Usage::of(process.store.read(&stream("s"), 2, Direction::Forwards, 1)).await;
     assert!(matches!(ended, Err(ReadError::Store(StoreError::Unavailable(_)))), "{ended:?}");
-    assert_eq!((usage.requests, usage.attempts, usage.read_units.to_bits()), (2, 4, 1.0_f64.to_bits()));
+    assert_eq!(
+        (usage.requests, usage.attempts, usage.read_units.to_bits()),
+        (2, 4, 1.0_f64.to_bits())
+    );
     let event = events.one();
     assert_eq!((cost(&event), &event["outcome"]), (usage, &json!("unavailable")));
 }
@@ -234,7 +257,11 @@ async fn a_failed_operation_reports_its_outcome(engine: &Engine) {
     let events = events.take();
     assert_eq!(events.len(), 3);
     for event in events {
-        assert_eq!((&event["outcome"], &event["requests"]), (&json!("no_table"), &json!(1)), "{event:?}");
+        assert_eq!(
+            (&event["outcome"], &event["requests"]),
+            (&json!("no_table"), &json!(1)),
+            "{event:?}"
+        );
     }
 }
 
@@ -279,7 +306,8 @@ async fn nested_scopes_both_count(engine: &Engine) {
     let process = engine.table().await.process();
     let name = stream("s");
     let head = || process.store.head(&name, Consistency::Strong);
-    let ((first, inner), outer) = Usage::of(async { (head().await.unwrap().1, Usage::of(head()).await.1) }).await;
+    let ((first, inner), outer) =
+        Usage::of(async { (head().await.unwrap().1, Usage::of(head()).await.1) }).await;
     assert_eq!((first, outer), (inner, sum([first, inner])));
     assert_eq!(inner.requests, 1);
 }

@@ -17,11 +17,20 @@ async fn a_missing_stream_has_version_0_only(engine: &Engine) {
     let process = engine.table().await.process();
     for expected in [1, 2, u64::MAX] {
         let refused = process.execute(&expecting(&stream("s"), "a", Some(expected)), 1).await;
-        let Err(ExecuteError::VersionMismatch { expected: told, actual }) = refused else { panic!("{refused:?}") };
+        let Err(ExecuteError::VersionMismatch { expected: told, actual }) = refused else {
+            panic!("{refused:?}")
+        };
         assert_eq!((told, actual), (expected, 0));
     }
-    assert_eq!(process.load(&stream("s")).await.head, Head::empty(&stream("s")), "nothing was written");
-    assert_eq!(process.execute(&expecting(&stream("s"), "a", Some(0)), 1).await.unwrap().version, 1);
+    assert_eq!(
+        process.load(&stream("s")).await.head,
+        Head::empty(&stream("s")),
+        "nothing was written"
+    );
+    assert_eq!(
+        process.execute(&expecting(&stream("s"), "a", Some(0)), 1).await.unwrap().version,
+        1
+    );
 }
 
 async fn a_command_without_an_expected_version_is_appended(engine: &Engine) {
@@ -40,14 +49,19 @@ async fn interleaved_streams_are_independent(engine: &Engine) {
     let names = ["a", "b", "a-b", "ab"].map(stream);
     for round in 0..3 {
         for (index, name) in names.iter().enumerate() {
-            process.put_behind(name, vec![new_commit(&format!("c{round}"), &vec!["x"; index + 1])]).await;
+            process
+                .put_behind(name, vec![new_commit(&format!("c{round}"), &vec!["x"; index + 1])])
+                .await;
         }
     }
     for (index, name) in names.iter().enumerate() {
         let loaded = process.load(name).await;
         let each = u64::try_from(index + 1).unwrap();
         assert_eq!(loaded.head.version(), 3 * each, "{name}");
-        assert!(loaded.batches.iter().map(|batch| batch.version()).eq([1, 1 + each, 1 + 2 * each]), "{name}");
+        assert!(
+            loaded.batches.iter().map(|batch| batch.version()).eq([1, 1 + each, 1 + 2 * each]),
+            "{name}"
+        );
         assert!(loaded.batches.iter().all(|batch| batch.stream == *name), "{name}");
     }
 }
@@ -57,7 +71,8 @@ async fn concurrent_writers_of_different_streams_do_not_conflict(engine: &Engine
     let streams: Vec<_> = (0..24).map(|index| stream(&format!("s{index}"))).collect();
     for round in 1..=2 {
         let command = format!("c{round}");
-        let answers = join_all(streams.iter().map(|stream| process.count(stream, &command, 1))).await;
+        let answers =
+            join_all(streams.iter().map(|stream| process.count(stream, &command, 1))).await;
         for handled in answers.into_iter().map(Result::unwrap) {
             assert_eq!((handled.version, handled.lost_races, handled.replayed), (round, 0, false));
         }
@@ -89,9 +104,14 @@ async fn no_request_of_the_store_can_change_or_remove_an_item(engine: &Engine) {
         match exchange.operation.as_str() {
             "Query" | "Scan" => reads += 1,
             "PutItem" => {
-                let version: u64 = exchange.request["Item"]["version"]["N"].as_str().unwrap().parse().unwrap();
-                let condition = exchange.request["ConditionExpression"].as_str().unwrap_or_default();
-                assert!(condition == "attribute_not_exists(#stream)" || version > MAX_VERSION, "{exchange:?}");
+                let version: u64 =
+                    exchange.request["Item"]["version"]["N"].as_str().unwrap().parse().unwrap();
+                let condition =
+                    exchange.request["ConditionExpression"].as_str().unwrap_or_default();
+                assert!(
+                    condition == "attribute_not_exists(#stream)" || version > MAX_VERSION,
+                    "{exchange:?}"
+                );
                 puts += 1;
             }
             other => panic!("the store sends {other}"),

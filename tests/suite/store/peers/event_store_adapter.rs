@@ -5,7 +5,10 @@ use super::{Engine, Table, new_commit, stream};
 use eventstore::{AppendError, Consistency, Head};
 use futures::future::join_all;
 
-cases!(a_new_process_sees_every_commit_of_another, of_many_writers_at_one_head_exactly_one_succeeds,);
+cases!(
+    a_new_process_sees_every_commit_of_another,
+    of_many_writers_at_one_head_exactly_one_succeeds,
+);
 
 /// Sixteen processes put after the head concurrently; returns the new end.
 async fn race(table: &Table, head: &Head) -> Head {
@@ -40,7 +43,9 @@ async fn a_new_process_sees_every_commit_of_another(engine: &Engine) {
     let table = engine.table().await;
     let (one, other) = (table.process(), table.process());
     let mut head = Head::empty(&stream("s"));
-    for (index, (writer, reader)) in [(&one, &other), (&other, &one), (&one, &other)].into_iter().enumerate() {
+    for (index, (writer, reader)) in
+        [(&one, &other), (&other, &one), (&one, &other)].into_iter().enumerate()
+    {
         head = writer.append(&head, vec![new_commit(&format!("c{index}"), &["x"])]).await.head;
         assert_eq!(reader.load(&stream("s")).await.head, head);
         assert_eq!(reader.store.head(&stream("s"), Consistency::Strong).await.unwrap().0, head);

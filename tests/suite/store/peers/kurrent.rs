@@ -3,7 +3,9 @@
 //! In KurrentDB the answer depends on the expected version: at the current one the same event is
 //! written twice. Here the recorded result is the answer at any version.
 
-use super::{Answer, Engine, Process, Table, expecting, frozen_clock, new_commit, stream, ticking_clock};
+use super::{
+    Answer, Engine, Process, Table, expecting, frozen_clock, new_commit, stream, ticking_clock,
+};
 use eventstore::{AppendError, CommandRequest, Consistency, ExecuteError, Head, StreamId};
 
 cases!(
@@ -40,12 +42,30 @@ async fn a_command_sent_again_is_known_whatever_version_it_expects(engine: &Engi
         let end = head(&table, &stream).await;
         let warm = table.process();
         for index in 0..length {
-            let expected =
-                [None, Some(0), Some(index), Some(length - 1), Some(length), Some(length + 1), Some(u64::MAX)];
-            for (expected, creates) in expected.into_iter().map(|expected| (expected, false)).chain([(Some(0), true)]) {
-                let again = CommandRequest { creates, ..expecting(&stream, &format!("c{index}"), expected) };
-                for handled in [sent(&table, &again).await.unwrap(), warm.execute(&again, 1).await.unwrap()] {
-                    assert_eq!((handled.replayed, handled.version), (true, index + 1), "c{index} at {expected:?}");
+            let expected = [
+                None,
+                Some(0),
+                Some(index),
+                Some(length - 1),
+                Some(length),
+                Some(length + 1),
+                Some(u64::MAX),
+            ];
+            for (expected, creates) in
+                expected.into_iter().map(|expected| (expected, false)).chain([(Some(0), true)])
+            {
+                let again = CommandRequest {
+                    creates,
+                    ..expecting(&stream, &format!("c{index}"), expected)
+                };
+                for handled in
+                    [sent(&table, &again).await.unwrap(), warm.execute(&again, 1).await.unwrap()]
+                {
+                    assert_eq!(
+                        (handled.replayed, handled.version),
+                        (true, index + 1),
+                        "c{index} at {expected:?}"
+                    );
                 }
             }
         }
@@ -58,7 +78,10 @@ async fn a_new_command_at_a_past_or_future_version_is_refused(engine: &Engine) {
     let stream = counted_to(&table, 6).await;
     for expected in [0, 5, 7, u64::MAX] {
         let refused = sent(&table, &expecting(&stream, "new", Some(expected))).await;
-        assert!(matches!(refused, Err(ExecuteError::VersionMismatch { actual: 6, .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ExecuteError::VersionMismatch { actual: 6, .. })),
+            "{refused:?}"
+        );
     }
     assert_eq!(sent(&table, &expecting(&stream, "new", Some(6))).await.unwrap().version, 7);
     assert_eq!(sent(&table, &expecting(&stream, "newer", None)).await.unwrap().version, 8);
@@ -95,7 +118,9 @@ async fn an_overlapping_batch_is_refused_whole(engine: &Engine) {
     ];
     for (what, batch) in overlapping {
         let refused = process.store.append(&Head::empty(end.stream()), batch).await;
-        let Err(AppendError::Conflict { winner, .. }) = refused else { panic!("{what}: {refused:?}") };
+        let Err(AppendError::Conflict { winner, .. }) = refused else {
+            panic!("{what}: {refused:?}")
+        };
         assert_eq!(winner.last_version(), 2, "{what}");
         assert_eq!(process.load(end.stream()).await.head, end, "{what}");
     }
@@ -114,7 +139,11 @@ async fn a_command_of_a_batch_sent_again_alone_is_known(engine: &Engine) {
     for (command, version) in [("a", 1), ("b", 2)] {
         for expected in [None, Some(0), Some(1), Some(2)] {
             let handled = sent(&table, &expecting(&stream, command, expected)).await.unwrap();
-            assert_eq!((handled.replayed, handled.version), (true, version), "{command} at {expected:?}");
+            assert_eq!(
+                (handled.replayed, handled.version),
+                (true, version),
+                "{command} at {expected:?}"
+            );
         }
     }
     assert_eq!(head(&table, &stream).await.version(), 2);

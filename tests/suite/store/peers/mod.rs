@@ -19,7 +19,9 @@ fn expecting(stream: &StreamId, command: &str, expected_version: Option<u64>) ->
 /// A clock that advances by a millisecond at each call.
 fn ticking_clock() -> Options {
     let now = AtomicI64::new(1_790_000_000_000);
-    let clock = Arc::new(move || chrono::DateTime::from_timestamp_millis(now.fetch_add(1, Ordering::Relaxed)).unwrap());
+    let clock = Arc::new(move || {
+        chrono::DateTime::from_timestamp_millis(now.fetch_add(1, Ordering::Relaxed)).unwrap()
+    });
     Options { clock, ..Options::default() }
 }
 

@@ -14,12 +14,16 @@ async fn a_read_returns_what_was_appended(engine: &Engine) {
     let process = engine.table().await.process();
     let mut head = Head::empty(&stream("s"));
     let mut appended: Vec<Batch> = Vec::new();
-    for commits in [vec![new_commit("a", &["1"])], vec![new_commit("b", &["2", "3"]), new_commit("c", &["4"])]] {
+    for commits in
+        [vec![new_commit("a", &["1"])], vec![new_commit("b", &["2", "3"]), new_commit("c", &["4"])]]
+    {
         let answer = process.append(&head, commits).await;
         (head, appended) = (answer.head, [appended, vec![answer.batch]].concat());
     }
     let read = process.load(&stream("s")).await.batches;
-    let all = |batches: &[Batch]| batches.iter().flat_map(|batch| batch.commits.clone()).collect::<Vec<Commit>>();
+    let all = |batches: &[Batch]| {
+        batches.iter().flat_map(|batch| batch.commits.clone()).collect::<Vec<Commit>>()
+    };
     assert_eq!(all(&read).len(), 3);
     for (read, written) in all(&read).iter().zip(all(&appended)) {
         assert_eq!((read.version, read.last_version()), (written.version, written.last_version()));
@@ -28,7 +32,9 @@ async fn a_read_returns_what_was_appended(engine: &Engine) {
             (&written.metadata, written.recorded_at, written.hash)
         );
     }
-    let json = |batches: &[Batch]| batches.iter().map(|batch| batch.commits_json().unwrap()).collect::<Vec<_>>();
+    let json = |batches: &[Batch]| {
+        batches.iter().map(|batch| batch.commits_json().unwrap()).collect::<Vec<_>>()
+    };
     assert_eq!(json(&read), json(&appended));
 }
 
@@ -37,7 +43,8 @@ async fn an_old_head_overwrites_nothing(engine: &Engine) {
     let mut heads = vec![Head::empty(&stream("s"))];
     for texts in [vec!["1"], vec!["2", "3"], vec!["4"]] {
         let command = format!("c{}", heads.len());
-        let head = process.append(heads.last().unwrap(), vec![new_commit(&command, &texts)]).await.head;
+        let head =
+            process.append(heads.last().unwrap(), vec![new_commit(&command, &texts)]).await.head;
         heads.push(head);
     }
     let end = heads.pop().unwrap();

@@ -16,7 +16,10 @@ async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     let process = engine.table().await.process();
     let stream = stream("s");
     process
-        .put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![note("fine"), event] }])
+        .put_behind(
+            &stream,
+            vec![NewCommit { metadata: metadata("a", "a"), events: vec![note("fine"), event] }],
+        )
         .await;
     process.wire.take();
     let refused = process.count(&stream, "b", 1).await;
@@ -24,7 +27,10 @@ async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     let Err(ExecuteError::Unreadable(error)) = refused else { panic!("{refused:?}") };
     assert_eq!((error.stream, error.version), (stream.clone(), 2));
     let error = error.source;
-    assert!(process.store.verify(&stream).await.unwrap().verified(), "the chain does not care what events mean");
+    assert!(
+        process.store.verify(&stream).await.unwrap().verified(),
+        "the chain does not care what events mean"
+    );
     error
 }
 
@@ -48,9 +54,14 @@ async fn an_unknown_event_in_the_batch_that_won_stops_the_command(engine: &Engin
     let process = engine.table().await.process();
     let stream = stream("s");
     let event = NewEvent { event_type: "Unheard".into(), ..note("x") };
-    process.put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }]).await;
+    process
+        .put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }])
+        .await;
     let refused = process.open(&stream, "opening").await;
-    assert!(matches!(&refused, Err(ExecuteError::Unreadable(error)) if error.version == 1), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ExecuteError::Unreadable(error)) if error.version == 1),
+        "{refused:?}"
+    );
     assert_eq!(process.load(&stream).await.head.version(), 1);
 }
 
@@ -64,7 +75,13 @@ async fn an_event_that_cannot_be_stored_is_not_written(engine: &Engine) {
     let stream = stream("s");
     let model: Model<Tally, Told> = Model { encode: fails, ..TALLY };
     let decide = |_: &Tally| Ok::<_, Refusal>(vec![Told::Counted { number: 1 }]);
-    let refused = CommandHandler::new(process.store.clone(), model).handle(request(&stream, "a", "a"), decide).await;
+    let refused = CommandHandler::new(process.store.clone(), model)
+        .handle(request(&stream, "a", "a"), decide)
+        .await;
     assert!(matches!(refused, Err(ExecuteError::Codec(_))), "{refused:?}");
-    assert_eq!(process.wire.operations(), ["Query", "Query"], "final on a consistent read, like a refusal");
+    assert_eq!(
+        process.wire.operations(),
+        ["Query", "Query"],
+        "final on a consistent read, like a refusal"
+    );
 }

@@ -8,8 +8,8 @@
 
 use crate::store::{Answer, Engine, Process, Refusal, metadata, request, stream};
 use eventstore::{
-    CodecError, CommandHandler, CommandRequest, EventCodec, ExecuteError, Model, NewCommit, NewEvent, StreamId,
-    Unreadable, Untranslatable, Upcaster,
+    CodecError, CommandHandler, CommandRequest, EventCodec, ExecuteError, Model, NewCommit,
+    NewEvent, StreamId, Unreadable, Untranslatable, Upcaster,
 };
 use serde_json::value::RawValue;
 
@@ -138,15 +138,20 @@ mod third {
         becomes: "Opened",
         lift: |data| with(data, "place", "the old house"),
     };
-    pub(in crate::store) const FROM_ADDED: Upcaster =
-        Upcaster { event_type: "Added", schema: 2, becomes: "Added", lift: |data| with(data, "unit", "piece") };
+    pub(in crate::store) const FROM_ADDED: Upcaster = Upcaster {
+        event_type: "Added",
+        schema: 2,
+        becomes: "Added",
+        lift: |data| with(data, "unit", "piece"),
+    };
 
     fn with(mut data: Value, field: &str, text: &str) -> serde_json::Result<Value> {
         data[field] = json!(text);
         Ok(data)
     }
 
-    const TOLD: EventCodec<Told> = EventCodec::new(&[FROM_OPENED, second::FROM_COUNTED, FROM_ADDED]);
+    const TOLD: EventCodec<Told> =
+        EventCodec::new(&[FROM_OPENED, second::FROM_COUNTED, FROM_ADDED]);
     pub(in crate::store) const TALLY: Model<Tally, Told> = Model {
         initial: Tally::default,
         evolve,
@@ -158,8 +163,12 @@ mod third {
     fn evolve(tally: Tally, told: &Told) -> Tally {
         match told {
             Told::Opened { by, place } => Tally { by: by.clone(), place: place.clone(), ..tally },
-            Told::Added { amount, unit: Unit::Piece } => Tally { pieces: tally.pieces + amount, ..tally },
-            Told::Added { amount, unit: Unit::Dozen } => Tally { pieces: tally.pieces + 12 * amount, ..tally },
+            Told::Added { amount, unit: Unit::Piece } => {
+                Tally { pieces: tally.pieces + amount, ..tally }
+            }
+            Told::Added { amount, unit: Unit::Dozen } => {
+                Tally { pieces: tally.pieces + 12 * amount, ..tally }
+            }
         }
     }
 
@@ -189,9 +198,15 @@ async fn tell<E: Clone + Send + Sync + 'static>(
 }
 
 /// The tally that a release reads.
-async fn read<E>(process: &Process, model: &Model<Tally, E>, stream: &StreamId) -> Result<Tally, CodecError> {
+async fn read<E>(
+    process: &Process,
+    model: &Model<Tally, E>,
+    stream: &StreamId,
+) -> Result<Tally, CodecError> {
     let events = stored(process, stream).await;
-    events.iter().try_fold((model.initial)(), |tally, event| Ok((model.evolve)(tally, &(model.decode)(event)?)))
+    events.iter().try_fold((model.initial)(), |tally, event| {
+        Ok((model.evolve)(tally, &(model.decode)(event)?))
+    })
 }
 
 /// The stored events.
@@ -203,7 +218,10 @@ async fn stored(process: &Process, stream: &StreamId) -> Vec<NewEvent> {
 /// Their types, schemas and data.
 async fn shapes(process: &Process, stream: &StreamId) -> Vec<(String, u32, String)> {
     let events = stored(process, stream).await;
-    events.into_iter().map(|event| (event.event_type, event.schema, event.data.get().to_owned())).collect()
+    events
+        .into_iter()
+        .map(|event| (event.event_type, event.schema, event.data.get().to_owned()))
+        .collect()
 }
 
 fn is(event_type: &str, schema: u32, data: &str) -> (String, u32, String) {
@@ -221,7 +239,10 @@ async fn events_of_older_programs_are_read_and_appended_to(engine: &Engine) {
     tell(&old, &first::TALLY, &ask(&stream, "b"), first::more(70)).await.unwrap();
 
     let refused = tell(&new, &third::TALLY, &ask(&stream, "c"), third::dozens(3)).await;
-    assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "it has folded the 70: {refused:?}");
+    assert!(
+        matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))),
+        "it has folded the 70: {refused:?}"
+    );
     tell(&new, &third::TALLY, &ask(&stream, "d"), third::dozens(2)).await.unwrap();
 
     let tally = Tally { by: "Ada".into(), place: "the old house".into(), pieces: 94 };
@@ -240,9 +261,15 @@ async fn a_stream_that_every_program_wrote_to_is_read_as_one(engine: &Engine) {
     tell(&programs[1], &second::TALLY, &ask(&stream, "c"), second::more(4)).await.unwrap();
     tell(&programs[2], &third::TALLY, &ask(&stream, "d"), third::dozens(1)).await.unwrap();
     tell(&programs[2], &third::TALLY, &ask(&stream, "e"), third::dozens(2)).await.unwrap();
-    let shapes = shapes(&programs[2], &stream).await.into_iter().map(|(event_type, schema, _)| (event_type, schema));
+    let shapes = shapes(&programs[2], &stream)
+        .await
+        .into_iter()
+        .map(|(event_type, schema, _)| (event_type, schema));
     let kept = [("Opened", 1), ("Counted", 1), ("Added", 2), ("Added", 3), ("Added", 3)];
-    assert_eq!(shapes.collect::<Vec<_>>(), kept.map(|(event_type, schema)| (event_type.to_owned(), schema)));
+    assert_eq!(
+        shapes.collect::<Vec<_>>(),
+        kept.map(|(event_type, schema)| (event_type.to_owned(), schema))
+    );
     let tally = Tally { by: "Ada".into(), place: "the old house".into(), pieces: 3 + 4 + 36 };
     assert_eq!(read(&programs[2], &third::TALLY, &stream).await.unwrap(), tally);
 }
@@ -262,9 +289,14 @@ async fn stored_events_are_not_changed(engine: &Engine) {
 
 /// The command failed because the event is newer than the program.
 fn stopped(answer: Answer, event_type: &str, schema: u32, known: u32) {
-    let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };
+    let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else {
+        panic!("{answer:?}")
+    };
     assert_eq!((error.event_type.as_str(), error.schema), (event_type, schema));
-    assert!(matches!(error.source, Untranslatable::Newer { newest } if newest == known), "{error:?}");
+    assert!(
+        matches!(error.source, Untranslatable::Newer { newest } if newest == known),
+        "{error:?}"
+    );
 }
 
 async fn an_older_program_stops_at_a_newer_event(engine: &Engine) {
@@ -277,12 +309,25 @@ async fn an_older_program_stops_at_a_newer_event(engine: &Engine) {
 
     stopped(tell(&old, &first::TALLY, &ask(&by_second, "c"), first::more(1)).await, "Added", 2, 1);
     stopped(tell(&old, &first::TALLY, &ask(&by_third, "c"), first::more(1)).await, "Opened", 2, 1);
-    stopped(tell(&old, &second::TALLY, &ask(&by_third, "c"), second::more(1)).await, "Opened", 2, 1);
+    stopped(
+        tell(&old, &second::TALLY, &ask(&by_third, "c"), second::more(1)).await,
+        "Opened",
+        2,
+        1,
+    );
     assert!(!old.wire.operations().contains(&"PutItem".to_owned()), "nothing is written");
 
     tell(&process, &third::TALLY, &ask(&by_second, "c"), third::dozens(1)).await.unwrap();
-    stopped(tell(&old, &second::TALLY, &ask(&by_second, "d"), second::more(1)).await, "Added", 3, 2);
-    assert_eq!((stored(&process, &by_second).await.len(), stored(&process, &by_third).await.len()), (3, 1));
+    stopped(
+        tell(&old, &second::TALLY, &ask(&by_second, "d"), second::more(1)).await,
+        "Added",
+        3,
+        2,
+    );
+    assert_eq!(
+        (stored(&process, &by_second).await.len(), stored(&process, &by_third).await.len()),
+        (3, 1)
+    );
 }
 
 async fn an_older_program_that_loses_a_race_to_a_newer_one_stops(engine: &Engine) {
@@ -300,18 +345,37 @@ async fn a_gap_a_failing_upcaster_and_a_schema_0_stop_the_command(engine: &Engin
     let gap = Model { decode: |event| GAP.decode(event), ..third::TALLY };
     let table = engine.table().await;
     let cases = [
-        (&third::TALLY, "Counted", 1, r#"{"number":"three"}"#, r#"the upcaster of "Counted" from schema 1 failed"#),
+        (
+            &third::TALLY,
+            "Counted",
+            1,
+            r#"{"number":"three"}"#,
+            r#"the upcaster of "Counted" from schema 1 failed"#,
+        ),
         (&third::TALLY, "Counted", 0, r#"{"number":3}"#, "schema versions begin at 1"),
-        (&gap, "Added", 1, r#"{"number":3}"#, r#"no upcaster lifts "Added" from schema 1, but 3 is the newest"#),
+        (
+            &gap,
+            "Added",
+            1,
+            r#"{"number":3}"#,
+            r#"no upcaster lifts "Added" from schema 1, but 3 is the newest"#,
+        ),
     ];
     for (number, (model, event_type, schema, data, why)) in cases.into_iter().enumerate() {
         let (process, stream) = (table.process(), stream(&number.to_string()));
         let data = RawValue::from_string(data.into()).unwrap();
         let event = NewEvent { event_type: event_type.into(), schema, data };
-        process.put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }]).await;
+        process
+            .put_behind(
+                &stream,
+                vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }],
+            )
+            .await;
         process.wire.take();
         let answer = tell(&process, model, &ask(&stream, "b"), third::dozens(1)).await;
-        let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };
+        let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else {
+            panic!("{answer:?}")
+        };
         assert_eq!((error.event_type.as_str(), error.schema), (event_type, schema));
         assert_eq!(error.source.to_string(), why);
         assert_eq!(process.wire.operations(), ["Query"], "nothing is written");

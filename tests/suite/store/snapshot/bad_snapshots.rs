@@ -2,10 +2,12 @@
 
 use crate::store::log::tampering::{bytes, number, set, text};
 use crate::store::snapshot::snapshots::{as_of, count_on, snapshot, with_snapshot};
-use crate::store::{Engine, Process, Refusal, TALLY, Tally, Told, count, new_commit, request, stream};
+use crate::store::{
+    Engine, Process, Refusal, TALLY, Tally, Told, count, new_commit, request, stream,
+};
 use eventstore::{
-    CommandHandler, CorruptStream, Damage, ExecuteError, Item, Model, SnapshotCodec, SnapshotDifference,
-    SnapshotVerification,
+    CommandHandler, CorruptStream, Damage, ExecuteError, Item, Model, SnapshotCodec,
+    SnapshotDifference, SnapshotVerification,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,10 @@ async fn a_damaged_snapshot_is_ignored_and_replaced(engine: &Engine) {
         ("no JSON", Box::new(set("snapshot", Some(text("{"))))),
         ("no state", Box::new(set("snapshot", Some(text(r#"{"ids":{"listed":[["a",1,0]]}}"#))))),
         ("ids out of order", Box::new(swap(r#""listed":[["#, r#""listed":[["x",9,0],["#))),
-        ("something hidden without a trace", Box::new(swap(r#"["first-0",1,"#, r#"["first-0",2,"#))),
+        (
+            "something hidden without a trace",
+            Box::new(swap(r#"["first-0",1,"#, r#"["first-0",2,"#)),
+        ),
         ("a field of later days", Box::new(swap(r#""ids":{"#, r#""ids":{"newer":1,"#))),
         ("an id of a later version", Box::new(swap(r#"["first-9",10,"#, r#"["first-9",11,"#))),
         ("a state of other fields", Box::new(swap(r#""events":10"#, r#""events":10,"more":1"#))),
@@ -110,7 +115,11 @@ async fn a_snapshot_of_another_shape_is_ignored_and_replaced(engine: &Engine) {
         let stream = with_snapshot(&table, shape.split_once('/').unwrap().1).await;
         let process = table.process();
         let check = |tally: &LaterTally| {
-            assert_eq!((tally.commands, tally.total), (11, 11), "folded from the events, not from the snapshot");
+            assert_eq!(
+                (tally.commands, tally.total),
+                (11, 11),
+                "folded from the events, not from the snapshot"
+            );
             Ok(vec![Told::Counted { number: 1 }])
         };
         later(&process, shape).handle(request(&stream, "later", "later"), check).await.unwrap();
@@ -132,14 +141,26 @@ async fn verification_finds_a_snapshot_that_differs(engine: &Engine) {
     let changes: [(&str, Spoil, SnapshotVerification); 6] = [
         ("nothing", Box::new(|_| ()), SnapshotVerification::Equal { version }),
         ("shape", Box::new(set("shape", Some(text("tally/0")))), SnapshotVerification::Ignored),
-        ("state", Box::new(swap(r#""total":10"#, r#""total":99"#)), different(version, SnapshotDifference::State)),
+        (
+            "state",
+            Box::new(swap(r#""total":10"#, r#""total":99"#)),
+            different(version, SnapshotDifference::State),
+        ),
         (
             "ids",
             Box::new(swap(r#"["first-3",4,"#, r#"["other-3",4,"#)),
             different(version, SnapshotDifference::CommandIds),
         ),
-        ("hash", Box::new(set("hash", Some(text(&"0".repeat(64))))), different(version, SnapshotDifference::Commit)),
-        ("version", Box::new(set("as_of", Some(number(12)))), different(12, SnapshotDifference::Commit)),
+        (
+            "hash",
+            Box::new(set("hash", Some(text(&"0".repeat(64))))),
+            different(version, SnapshotDifference::Commit),
+        ),
+        (
+            "version",
+            Box::new(set("as_of", Some(number(12)))),
+            different(12, SnapshotDifference::Commit),
+        ),
     ];
     for (changed, change, expected) in changes {
         let stream = with_snapshot(&table, changed).await;
@@ -168,8 +189,14 @@ async fn a_snapshot_ahead_of_its_commits_shows_that_the_end_is_gone(engine: &Eng
         version: 10,
         damage: Damage::End { seen: 10, by: "its snapshot".into() },
     };
-    assert_eq!(table.process().store.verify(&stream).await.unwrap().broken_at, Some(damaged.clone()));
-    assert!(matches!(&refused, Err(ExecuteError::Corrupt(found)) if *found == damaged), "{refused:?}");
+    assert_eq!(
+        table.process().store.verify(&stream).await.unwrap().broken_at,
+        Some(damaged.clone())
+    );
+    assert!(
+        matches!(&refused, Err(ExecuteError::Corrupt(found)) if *found == damaged),
+        "{refused:?}"
+    );
     assert_eq!(table.items(&stream).await, before, "nothing is written behind");
     for version in 1..10 {
         table.delete(&stream, version).await;
@@ -217,7 +244,10 @@ async fn a_snapshot_within_a_batch_or_of_another_time_is_replaced(engine: &Engin
         let head = table.process().load(&stream).await.head;
         item.insert("as_of".into(), number(head.version()));
         item.insert("hash".into(), text(&head.hash().to_string()));
-        item.insert("recorded_at".into(), text(&eventstore::time_text(head.recorded_at().unwrap())));
+        item.insert(
+            "recorded_at".into(),
+            text(&eventstore::time_text(head.recorded_at().unwrap())),
+        );
         spoil(&mut item);
         table.put(item).await;
         let process = table.process();

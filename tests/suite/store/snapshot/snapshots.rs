@@ -1,6 +1,8 @@
 //! Snapshots save reads, and no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
 
-use crate::store::{Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, Told, new_commit, request, stream};
+use crate::store::{
+    Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, Told, new_commit, request, stream,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{CommandHandler, Item, MAX_VERSION, Model, Segment, SnapshotCodec, StreamId};
 use serde_json::Value;
@@ -39,7 +41,12 @@ fn is_snapshot(seen: &Seen) -> bool {
 }
 
 /// Counts, in a new process each time.
-pub(in crate::store) async fn count_on(table: &Table, stream: &StreamId, name: &str, commands: u64) {
+pub(in crate::store) async fn count_on(
+    table: &Table,
+    stream: &StreamId,
+    name: &str,
+    commands: u64,
+) {
     for number in 0..commands {
         table.process().count(stream, &format!("{name}-{number}"), 1).await.unwrap();
     }
@@ -64,7 +71,10 @@ async fn a_snapshot_comes_with_every_tenth_command(engine: &Engine) {
         let wire = process.wire.spent();
         let due = number >= 10 && number.is_multiple_of(10);
         assert_eq!(wire.requests, 1 + u32::from(due) + u32::from(number == 0), "command {number}");
-        assert_eq!((handled.usage.requests, handled.usage.write_units), (wire.requests, wire.write_units));
+        assert_eq!(
+            (handled.usage.requests, handled.usage.write_units),
+            (wire.requests, wire.write_units)
+        );
         for stream in [&cold, &warm] {
             assert_eq!(as_of(&table, stream).await, number / 10 * 10, "{stream}, command {number}");
         }
@@ -83,11 +93,18 @@ async fn a_cold_command_on_1_000_commits_stays_within_budget(engine: &Engine) {
         let process = table.process();
         process.count(&stream, uuid::Uuid::now_v7().to_string().as_str(), 1).await.unwrap();
         let wire = process.wire.spent();
-        (requests, writes, reads) = (requests + wire.requests, writes + wire.write_units, reads + wire.read_units);
+        (requests, writes, reads) =
+            (requests + wire.requests, writes + wire.write_units, reads + wire.read_units);
     }
     let reads = if engine.kind == EngineKind::Ministack { 0.0 } else { reads / 50.0 };
-    eprintln!("a cold command at 1,000: {requests} requests / 50, {} write units, {reads} read units", writes / 50.0);
-    assert!(requests <= 105 && writes <= 55.0 && reads <= 2.0, "{requests} requests, {writes} / 50, {reads}");
+    eprintln!(
+        "a cold command at 1,000: {requests} requests / 50, {} write units, {reads} read units",
+        writes / 50.0
+    );
+    assert!(
+        requests <= 105 && writes <= 55.0 && reads <= 2.0,
+        "{requests} requests, {writes} / 50, {reads}"
+    );
 }
 
 async fn ten_thousand_events_with_a_snapshot_load_in_one_request(engine: &Engine) {
@@ -101,7 +118,10 @@ async fn ten_thousand_events_with_a_snapshot_load_in_one_request(engine: &Engine
     count_on(&table, &stream, "first", 11).await;
     let process = table.process();
     let handled = process.count(&stream, "and-one", 1).await.unwrap();
-    assert_eq!((handled.version, process.wire.operations()), (10_012, vec!["Query".to_owned(), "PutItem".to_owned()]));
+    assert_eq!(
+        (handled.version, process.wire.operations()),
+        (10_012, vec!["Query".to_owned(), "PutItem".to_owned()])
+    );
     assert_eq!(process.tally(&stream).await.total, 12);
 }
 
@@ -125,7 +145,10 @@ async fn a_lost_or_refused_snapshot_fails_no_command(engine: &Engine) {
         let act = match (is_snapshot(&seen), seen.nth % 3) {
             (false, _) => Act::Pass,
             (true, 0) => Act::LoseAnswer,
-            (true, 1) => Act::Answer(400, r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#.into()),
+            (true, 1) => Act::Answer(
+                400,
+                r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#.into(),
+            ),
             (true, _) => Act::Answer(503, String::new()),
         };
         std::future::ready(act)
@@ -197,9 +220,11 @@ async fn a_large_state_is_written_seldom(engine: &Engine) {
     };
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
-    let notes: CommandHandler<Vec<String>, Told, Refusal> = CommandHandler::new(process.store.clone(), model);
+    let notes: CommandHandler<Vec<String>, Told, Refusal> =
+        CommandHandler::new(process.store.clone(), model);
     let mut chance = fastrand::Rng::with_seed(5);
-    let mut noise = |chars| std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect::<String>();
+    let mut noise =
+        |chars| std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect::<String>();
     let mut written = Vec::new();
     for number in 0..60 {
         let text = noise(if number == 0 { 40_000 } else { 600 });

@@ -1,7 +1,10 @@
 //! Names, ids and texts at their limits.
 
 use crate::store::{Engine, metadata, new_commit, note, stream};
-use eventstore::{Head, Id, InvalidId, InvalidStreamId, MAX_ID_CHARS, MAX_STREAM_CHARS, NewCommit, NewEvent, StreamId};
+use eventstore::{
+    Head, Id, InvalidId, InvalidStreamId, MAX_ID_CHARS, MAX_STREAM_CHARS, NewCommit, NewEvent,
+    StreamId,
+};
 use serde_json::value::RawValue;
 
 cases!(
@@ -22,7 +25,15 @@ async fn names_up_to_the_longest_are_distinct_streams(engine: &Engine) {
     let longest = format!("a-{}", "k".repeat(MAX_STREAM_CHARS - 2));
     let one_less = longest[..MAX_STREAM_CHARS - 1].to_owned();
     let category = format!("{}-k", "c".repeat(MAX_STREAM_CHARS - 2));
-    let names = [longest, one_less, category, format!("a_1-{}", visible()), "a--".into(), "a-1".into(), "a-1-1".into()];
+    let names = [
+        longest,
+        one_less,
+        category,
+        format!("a_1-{}", visible()),
+        "a--".into(),
+        "a-1".into(),
+        "a-1-1".into(),
+    ];
     for (index, name) in names.iter().enumerate() {
         let stream = StreamId::new(name.as_str()).unwrap();
         let commits = (0..=index).map(|index| new_commit(&format!("c{index}"), &["x"])).collect();
@@ -30,7 +41,11 @@ async fn names_up_to_the_longest_are_distinct_streams(engine: &Engine) {
     }
     for (index, name) in names.iter().enumerate() {
         let stream = StreamId::new(name.as_str()).unwrap();
-        assert_eq!(process.load(&stream).await.head.version(), u64::try_from(index + 1).unwrap(), "{name}");
+        assert_eq!(
+            process.load(&stream).await.head.version(),
+            u64::try_from(index + 1).unwrap(),
+            "{name}"
+        );
         assert!(process.store.verify(&stream).await.unwrap().verified(), "{name}");
         assert_eq!(format!("{}-{}", stream.category(), stream.key()), *name);
     }
@@ -73,11 +88,15 @@ async fn ids_of_any_visible_characters_are_read_back(engine: &Engine) {
         ..metadata("\"quoted\\\"", "asked")
     };
     let head = Head::empty(&stream("ids"));
-    process.append(&head, vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }]).await;
+    process
+        .append(&head, vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }])
+        .await;
     let read = process.load(head.stream()).await;
     assert_eq!(read.batches[0].commits[0].metadata, whole);
     assert_eq!(whole.trace_parent, None, "what is left out stays out");
-    for wrong in [String::new(), "a b".into(), "é".into(), "a\n".into(), "x".repeat(MAX_ID_CHARS + 1)] {
+    for wrong in
+        [String::new(), "a b".into(), "é".into(), "a\n".into(), "x".repeat(MAX_ID_CHARS + 1)]
+    {
         assert_eq!(Id::new(wrong), Err(InvalidId));
     }
 }
@@ -92,7 +111,8 @@ async fn any_text_is_read_back_to_the_byte(engine: &Engine) {
         "\\u0041 \"\\\" </script>",
         "\u{10ffff}",
     ];
-    let appended = process.append(&Head::empty(&stream("texts")), vec![new_commit("a", &texts)]).await;
+    let appended =
+        process.append(&Head::empty(&stream("texts")), vec![new_commit("a", &texts)]).await;
     let read = process.load(&stream("texts")).await;
     assert_eq!(read.head, appended.head);
     for (event, text) in read.batches[0].commits[0].events.iter().zip(texts) {
@@ -121,8 +141,12 @@ async fn any_json_is_read_back_to_the_byte(engine: &Engine) {
         r#""\u0041\ud83e\udd80""#,
         deep.as_str(),
     ];
-    let event = |json: &&str| NewEvent { data: RawValue::from_string((*json).to_owned()).unwrap(), ..note("x") };
-    let commit = NewCommit { metadata: metadata("a", "a"), events: kept.iter().map(event).collect() };
+    let event = |json: &&str| NewEvent {
+        data: RawValue::from_string((*json).to_owned()).unwrap(),
+        ..note("x")
+    };
+    let commit =
+        NewCommit { metadata: metadata("a", "a"), events: kept.iter().map(event).collect() };
     let appended = process.append(&Head::empty(&stream("json")), vec![commit]).await;
     let read = process.load(&stream("json")).await;
     assert_eq!(read.head, appended.head);
@@ -133,10 +157,14 @@ async fn any_json_is_read_back_to_the_byte(engine: &Engine) {
 /// Event types are opaque to the store: a type may be long, unknown or empty.
 async fn the_type_of_an_event_may_be_any_text(engine: &Engine) {
     let process = engine.table().await.process();
-    let types = [String::new(), "T".repeat(100_000), "Größe.Geändert/v2 🦀".into(), "line\nbreak".into()];
+    let types =
+        [String::new(), "T".repeat(100_000), "Größe.Geändert/v2 🦀".into(), "line\nbreak".into()];
     let typed = |name: &String| NewEvent { event_type: name.clone(), ..note("x") };
-    let commit = NewCommit { metadata: metadata("a", "a"), events: types.iter().map(typed).collect() };
+    let commit =
+        NewCommit { metadata: metadata("a", "a"), events: types.iter().map(typed).collect() };
     process.append(&Head::empty(&stream("types")), vec![commit]).await;
     let read = process.load(&stream("types")).await;
-    assert!(read.batches[0].commits[0].events.iter().map(|event| &event.body.event_type).eq(&types));
+    assert!(
+        read.batches[0].commits[0].events.iter().map(|event| &event.body.event_type).eq(&types)
+    );
 }

@@ -1,12 +1,14 @@
 //! Appends to several streams: one request, all or nothing. Invalid input is refused before it.
 
 use crate::store::metering::budget::{spent, within};
-use crate::store::{Engine, EngineKind, Process, Spent, Table, id_made_at, metadata, new_commit, note, stream};
+use crate::store::{
+    Engine, EngineKind, Process, Spent, Table, id_made_at, metadata, new_commit, note, stream,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    AppendAllError, AppendError, AppendedAll, Batch, Consistency, Head, MAX_ITEM_BYTES, MAX_STREAMS,
-    MAX_TRANSACTION_BYTES, MAX_VERSION, Options, Part, Segment, StoreError, StreamId,
+    AppendAllError, AppendError, AppendedAll, Batch, Consistency, Head, MAX_ITEM_BYTES,
+    MAX_STREAMS, MAX_TRANSACTION_BYTES, MAX_VERSION, Options, Part, Segment, StoreError, StreamId,
 };
 use futures::future::join;
 use std::time::SystemTime;
@@ -78,7 +80,8 @@ async fn two_streams_are_written_by_one_request(engine: &Engine) {
     let written = process.append_all("both", parts).await.unwrap();
     assert_eq!(process.wire.operations(), ["TransactWriteItems"]);
     assert_eq!((written.repeated, written.usage.requests), (false, 1));
-    let places: Vec<_> = written.parts.iter().map(|part| (part.head.stream(), part.head.version())).collect();
+    let places: Vec<_> =
+        written.parts.iter().map(|part| (part.head.stream(), part.head.version())).collect();
     assert_eq!(places, [(&a, 1), (&b, 4)]);
     for part in &written.parts {
         let loaded = process.load(part.head.stream()).await;
@@ -101,9 +104,15 @@ async fn a_hundred_streams_are_one_request_and_one_more_is_none(engine: &Engine)
     let unmoved = [Head::empty(&streams[100])];
     for refused in [
         process.append_all("many", first_parts(&streams)).await,
-        process.store.append_all(&metadata("many", "many"), first_parts(&streams[..100]), &unmoved).await,
+        process
+            .store
+            .append_all(&metadata("many", "many"), first_parts(&streams[..100]), &unmoved)
+            .await,
     ] {
-        assert!(matches!(refused, Err(AppendAllError::TooManyStreams { streams: 101 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AppendAllError::TooManyStreams { streams: 101 })),
+            "{refused:?}"
+        );
     }
     assert!(process.wire.take().is_empty());
     let written = process.append_all("many", first_parts(&streams[..MAX_STREAMS])).await.unwrap();
@@ -118,7 +127,8 @@ async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine
     let all = streams(3);
     let none = process.append_all("c", vec![]).await;
     assert!(matches!(none, Err(AppendAllError::NoStream)), "{none:?}");
-    let only_looked_at = process.store.append_all(&metadata("c", "c"), vec![], &[Head::empty(&all[0])]).await;
+    let only_looked_at =
+        process.store.append_all(&metadata("c", "c"), vec![], &[Head::empty(&all[0])]).await;
     assert!(matches!(only_looked_at, Err(AppendAllError::NoStream)), "{only_looked_at:?}");
     let twice = [&all[0], &all[1], &all[1], &all[2]].map(|stream| part(&Head::empty(stream), "x"));
     let unmoved = [Head::empty(&all[1])];
@@ -126,7 +136,10 @@ async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine
         process.append_all("c", twice.to_vec()).await,
         process.store.append_all(&metadata("c", "c"), first_parts(&all), &unmoved).await,
     ] {
-        assert!(matches!(&refused, Err(AppendAllError::StreamTwice(twice)) if *twice == all[1]), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(AppendAllError::StreamTwice(twice)) if *twice == all[1]),
+            "{refused:?}"
+        );
     }
     let mut parts = first_parts(&all);
     parts[2].events.clear();
@@ -136,8 +149,15 @@ async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine
     let now = DateTime::<Utc>::from(SystemTime::now());
     let ahead = id_made_at(now + Options::default().max_skew + TimeDelta::minutes(1));
     let early = process.append_all(ahead.as_str(), first_parts(&all)).await;
-    assert!(matches!(&early, Err(AppendAllError::ClockSkew(told)) if told.command_id == ahead), "{early:?}");
-    assert_eq!(process.wire.operations(), ["TransactWriteItems"], "checks alone: it might be recorded already");
+    assert!(
+        matches!(&early, Err(AppendAllError::ClockSkew(told)) if told.command_id == ahead),
+        "{early:?}"
+    );
+    assert_eq!(
+        process.wire.operations(),
+        ["TransactWriteItems"],
+        "checks alone: it might be recorded already"
+    );
     assert_eq!(process.versions(&all).await, [0, 0, 0]);
 }
 
@@ -165,7 +185,9 @@ async fn all_parts_together_must_fit_into_a_transaction(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(12);
     let text = noise(520_000);
-    let parts = |count: usize| all[..count].iter().map(|stream| part(&Head::empty(stream), &text)).collect();
+    let parts = |count: usize| {
+        all[..count].iter().map(|stream| part(&Head::empty(stream), &text)).collect()
+    };
     let refused = process.append_all("c", parts(12)).await;
     let Err(AppendAllError::TotalTooLarge { bytes }) = refused else { panic!("{refused:?}") };
     assert!(bytes > MAX_TRANSACTION_BYTES);
@@ -197,7 +219,10 @@ async fn a_stream_at_the_largest_version_is_named_before_any_request(engine: &En
         process.append_all("b", vec![one.clone(), part(&head, "x")]).await,
         process.store.append_all(&metadata("b", "b"), vec![one], &unmoved).await,
     ] {
-        assert!(matches!(&refused, Err(AppendAllError::StreamFull(named)) if *named == full), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(AppendAllError::StreamFull(named)) if *named == full),
+            "{refused:?}"
+        );
     }
     assert!(process.wire.take().is_empty());
 }
@@ -206,7 +231,9 @@ async fn one_refused_among_many_leaves_all_unwritten_and_is_named(engine: &Engin
     let table = engine.table().await;
     let (quick, process) = (table.process(), table.process());
     let all = streams(7);
-    let won = quick.append(&Head::empty(&all[3]), vec![new_commit("q", &["1", "2"]), new_commit("r", &["3"])]).await;
+    let won = quick
+        .append(&Head::empty(&all[3]), vec![new_commit("q", &["1", "2"]), new_commit("r", &["3"])])
+        .await;
     let winners = winners(process.append_all("slow", first_parts(&all)).await);
     assert_eq!(process.wire.operations(), ["TransactWriteItems"]);
     assert_eq!(winners.iter().map(|batch| &batch.stream).collect::<Vec<_>>(), [&all[3]]);
@@ -254,10 +281,18 @@ async fn it_costs_two_units_a_kilobyte_and_stream_and_one_request(engine: &Engin
     let process = engine.table().await.process();
     let all = streams(6);
     let small = process.append_all("small", first_parts(&all[..3])).await.unwrap();
-    within(engine, "3 streams, at most 1 KB each", process.wire.spent(), small.usage, spent(1, 6.0, 0.0));
+    within(
+        engine,
+        "3 streams, at most 1 KB each",
+        process.wire.spent(),
+        small.usage,
+        spent(1, 6.0, 0.0),
+    );
     let mut parts = first_parts(&all[3..]);
     parts[1].events = vec![note(&noise(6_000))];
-    let alone = process.append(&Head::empty(&stream("alone")), vec![new_commit("alone", &[&noise(6_000)])]).await;
+    let alone = process
+        .append(&Head::empty(&stream("alone")), vec![new_commit("alone", &[&noise(6_000)])])
+        .await;
     let kilobytes = alone.usage.write_units;
     assert!(kilobytes >= 5.0);
     process.wire.take();
@@ -269,11 +304,22 @@ async fn it_costs_two_units_a_kilobyte_and_stream_and_one_request(engine: &Engin
     within(engine, "a refused one, at most", process.wire.spent(), usage, budget);
     let unmoved = [Head::empty(&stream("looked-at"))];
     let next = vec![part(&large.parts[0].head, "x")];
-    let checked = process.store.append_all(&metadata("next", "next"), next, &unmoved).await.unwrap();
-    within(engine, "1 stream, and 1 without events", process.wire.spent(), checked.usage, spent(1, 4.0, 0.0));
+    let checked =
+        process.store.append_all(&metadata("next", "next"), next, &unmoved).await.unwrap();
+    within(
+        engine,
+        "1 stream, and 1 without events",
+        process.wire.spent(),
+        checked.usage,
+        spent(1, 4.0, 0.0),
+    );
     let again = process.append_all("small", first_parts(&all[..3])).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();
-    assert_eq!((requests, write_units, read_units.to_bits()), (1, 6.0, 0), "a repeat costs what it did");
+    assert_eq!(
+        (requests, write_units, read_units.to_bits()),
+        (1, 6.0, 0),
+        "a repeat costs what it did"
+    );
     assert!(again.repeated);
 }
 
@@ -301,7 +347,10 @@ async fn of_an_append_and_an_append_all_at_once_one_is_written(engine: &Engine) 
             (Ok(_), Err(AppendAllError::TransactionConflict { .. })) => {
                 assert_eq!(many.versions(&[shared, other]).await, [1, 0]);
             }
-            (Err(AppendError::TransactionConflict), Err(AppendAllError::TransactionConflict { .. })) => {
+            (
+                Err(AppendError::TransactionConflict),
+                Err(AppendAllError::TransactionConflict { .. }),
+            ) => {
                 assert_eq!(many.versions(&[shared, other]).await, [0, 0]);
             }
             impossible => panic!("{impossible:?}"),

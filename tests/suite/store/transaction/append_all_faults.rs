@@ -30,11 +30,17 @@ fn error(kind: &str) -> String {
 /// The answer of a canceled transaction with these reasons.
 fn canceled(reasons: &[Value]) -> String {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    json!({ "__type": kind, "Message": "injected at the wire", "CancellationReasons": reasons }).to_string()
+    json!({ "__type": kind, "Message": "injected at the wire", "CancellationReasons": reasons })
+        .to_string()
 }
 
 pub(in crate::store) fn canceled_by(codes: &[&str]) -> String {
-    canceled(&codes.iter().map(|code| json!({ "Code": code, "Message": "injected at the wire" })).collect::<Vec<_>>())
+    canceled(
+        &codes
+            .iter()
+            .map(|code| json!({ "Code": code, "Message": "injected at the wire" }))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Applies the fault to the first transaction only.
@@ -117,8 +123,12 @@ async fn no_two_calls_are_one_transaction_to_dynamodb(engine: &Engine) {
     for _ in 0..3 {
         process.append_all("c", first_parts(&streams(2))).await.unwrap();
     }
-    let mut tokens: Vec<String> =
-        process.wire.take().iter().map(|exchange| exchange.request["ClientRequestToken"].to_string()).collect();
+    let mut tokens: Vec<String> = process
+        .wire
+        .take()
+        .iter()
+        .map(|exchange| exchange.request["ClientRequestToken"].to_string())
+        .collect();
     tokens.sort();
     tokens.dedup();
     assert_eq!(tokens.len(), 3);
@@ -127,8 +137,11 @@ async fn no_two_calls_are_one_transaction_to_dynamodb(engine: &Engine) {
 async fn a_conflicting_transaction_is_named_and_retried(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
-    let busy = told(&process, canceled_by(&["None", "TransactionConflict", "ThrottlingError"])).await;
-    let Err(AppendAllError::TransactionConflict { streams, usage }) = busy else { panic!("{busy:?}") };
+    let busy =
+        told(&process, canceled_by(&["None", "TransactionConflict", "ThrottlingError"])).await;
+    let Err(AppendAllError::TransactionConflict { streams, usage }) = busy else {
+        panic!("{busy:?}")
+    };
     assert_eq!((streams, usage.requests), (vec![all[1].clone()], 1));
     assert_eq!(process.wire.operations(), ["TransactWriteItems"], "trying again is the caller's");
     process.wire.no_rule();
@@ -139,7 +152,9 @@ async fn throttling_among_the_reasons_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
         let refused = told(&process, canceled_by(&["None", "None", code])).await;
-        let Err(AppendAllError::Store(fault @ StoreError::Throttled(_))) = refused else { panic!("{refused:?}") };
+        let Err(AppendAllError::Store(fault @ StoreError::Throttled(_))) = refused else {
+            panic!("{refused:?}")
+        };
         assert!(std::error::Error::source(&fault).is_some());
     }
     process.wire.no_rule();
@@ -158,7 +173,10 @@ async fn unknown_reasons_are_permanent_refusals(engine: &Engine) {
     ];
     for answer in unknown {
         let refused = told(&process, answer).await;
-        assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))),
+            "{refused:?}"
+        );
     }
 }
 
@@ -180,7 +198,10 @@ async fn an_existing_item_says_more_than_a_conflict(engine: &Engine) {
 async fn a_transaction_in_progress_may_succeed(engine: &Engine) {
     let process = engine.table().await.process();
     let in_progress = told(&process, error("TransactionInProgressException")).await;
-    assert!(matches!(in_progress, Err(AppendAllError::Store(StoreError::Unavailable(_)))), "{in_progress:?}");
+    assert!(
+        matches!(in_progress, Err(AppendAllError::Store(StoreError::Unavailable(_)))),
+        "{in_progress:?}"
+    );
     first(&process, || Act::AnswerInstead(400, error("TransactionInProgressException")));
     let written = process.append_all("c", first_parts(&streams(3))).await.unwrap();
     assert!(!written.repeated, "the SDK retries with the same token");
@@ -189,9 +210,14 @@ async fn a_transaction_in_progress_may_succeed(engine: &Engine) {
 
 async fn a_failed_request_is_a_store_error(engine: &Engine) {
     let process = engine.table().await.process();
-    for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
+    for kind in
+        ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
+    {
         let refused = told(&process, error(kind)).await;
-        assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Throttled(_)))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AppendAllError::Store(StoreError::Throttled(_)))),
+            "{refused:?}"
+        );
     }
     let refused = told(&process, error("ValidationException")).await;
     assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))), "{refused:?}");
@@ -209,7 +235,9 @@ async fn a_batch_that_was_tampered_with_is_named(engine: &Engine) {
     let mut item = table.items(&all[1]).await.remove(0);
     item.remove("format");
     table.put(item).await;
-    let refused = process.append_all("c", all.iter().map(|stream| part(&Head::empty(stream), "x")).collect()).await;
+    let refused = process
+        .append_all("c", all.iter().map(|stream| part(&Head::empty(stream), "x")).collect())
+        .await;
     let Err(AppendAllError::Corrupt(damaged)) = refused else { panic!("{refused:?}") };
     assert_eq!((damaged.stream.as_str(), damaged.version), (all[1].as_str(), 1));
     assert_eq!(damaged.damage, Damage::Attribute("format"));

@@ -27,14 +27,18 @@ cases!(
 fn with_clock(table: &Table) -> (Arc<AtomicI64>, Process) {
     let now = Arc::new(AtomicI64::new(1_790_000_000_000));
     let hands = Arc::clone(&now);
-    let clock = Arc::new(move || DateTime::from_timestamp_millis(hands.load(Ordering::Relaxed)).unwrap());
+    let clock =
+        Arc::new(move || DateTime::from_timestamp_millis(hands.load(Ordering::Relaxed)).unwrap());
     (now, table.process_with(Options { clock, ..Options::default() }))
 }
 
 /// Both answers have the same commits.
 pub(in crate::store) fn assert_same(first: &AppendedAll, again: &AppendedAll) {
     let commits = |all: &AppendedAll| -> Vec<_> {
-        all.parts.iter().map(|part| (part.head.clone(), part.commit.hash, part.commit.version)).collect()
+        all.parts
+            .iter()
+            .map(|part| (part.head.clone(), part.commit.hash, part.commit.version))
+            .collect()
     };
     assert_eq!(commits(first), commits(again));
 }
@@ -97,7 +101,8 @@ async fn a_retry_with_newer_and_older_heads_finds_its_commits(engine: &Engine) {
     // More than one page of the search.
     let mut newer = first.parts[0].head.clone();
     for number in 0..105 {
-        newer = process.append(&newer, vec![new_commit(&format!("later-{number}"), &["y"])]).await.head;
+        newer =
+            process.append(&newer, vec![new_commit(&format!("later-{number}"), &["y"])]).await.head;
     }
     // The head of 0 has the commit and all later ones, 1 has the commit, 2 is older than at first,
     // 3 as at first.
@@ -106,7 +111,10 @@ async fn a_retry_with_newer_and_older_heads_finds_its_commits(engine: &Engine) {
     let again = process.append_all("c", parts).await.unwrap();
     assert!(again.repeated);
     assert_same(&first, &again);
-    assert_eq!(process.wire.operations(), ["TransactWriteItems", "Query", "Query", "Query", "Query"]);
+    assert_eq!(
+        process.wire.operations(),
+        ["TransactWriteItems", "Query", "Query", "Query", "Query"]
+    );
     assert_eq!(process.versions(&all).await, [106, 1, 2, 1]);
 }
 
@@ -118,10 +126,12 @@ async fn a_repeat_that_writes_elsewhere_gets_what_was_written(engine: &Engine) {
     let as_first = vec![part(&heads[0], "x"), part(&heads[1], "x")];
     let first = process.store.append_all(&metadata("c", "c"), as_first, &heads[2..]).await.unwrap();
     let otherwise = vec![Part { head: heads[2].clone(), events: vec![note("y"), note("z")] }];
-    let again = process.store.append_all(&metadata("c", "c"), otherwise, &heads[..2]).await.unwrap();
+    let again =
+        process.store.append_all(&metadata("c", "c"), otherwise, &heads[..2]).await.unwrap();
     assert!(again.repeated);
-    let of =
-        |all: &AppendedAll| all.parts.iter().map(|part| part.commit.hash).collect::<std::collections::HashSet<_>>();
+    let of = |all: &AppendedAll| {
+        all.parts.iter().map(|part| part.commit.hash).collect::<std::collections::HashSet<_>>()
+    };
     assert_eq!((again.parts.len(), of(&again)), (2, of(&first)));
     assert_eq!(process.versions(&all).await, [1, 1, 0]);
 }
@@ -130,9 +140,17 @@ async fn a_stream_without_events_has_no_part_in_the_recorded_result(engine: &Eng
     let process = engine.table().await.process();
     let all = streams(3);
     let unmoved = [Head::empty(&all[2])];
-    let first = process.store.append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
+    let first = process
+        .store
+        .append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved)
+        .await
+        .unwrap();
     go_on(&process, &all[2..]).await;
-    let again = process.store.append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
+    let again = process
+        .store
+        .append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved)
+        .await
+        .unwrap();
     assert!(again.repeated);
     assert_same(&first, &again);
     assert_eq!(process.versions(&all).await, [1, 1, 1]);
@@ -144,7 +162,10 @@ async fn a_retry_with_still_older_heads_gets_the_other_batches(engine: &Engine) 
     let all = streams(2);
     let mut parts = Vec::new();
     for stream in &all {
-        parts.push(part(&process.append(&Head::empty(stream), vec![new_commit("begin", &["x"])]).await.head, "x"));
+        parts.push(part(
+            &process.append(&Head::empty(stream), vec![new_commit("begin", &["x"])]).await.head,
+            "x",
+        ));
     }
     let first = process.append_all("c", parts.clone()).await.unwrap();
     let others = winners(process.append_all("c", first_parts(&all)).await);
@@ -155,7 +176,10 @@ async fn a_retry_with_still_older_heads_gets_the_other_batches(engine: &Engine) 
 }
 
 fn assert_reused(answer: &Result<AppendedAll, AppendAllError>) {
-    assert!(matches!(answer, Err(AppendAllError::CommandIdReused(id)) if id.as_str() == "c"), "{answer:?}");
+    assert!(
+        matches!(answer, Err(AppendAllError::CommandIdReused(id)) if id.as_str() == "c"),
+        "{answer:?}"
+    );
 }
 
 async fn the_same_id_for_another_command_is_refused(engine: &Engine) {
@@ -195,7 +219,8 @@ async fn sixty_four_at_once_are_one_command(engine: &Engine) {
     let all = streams(3);
     let mut heads = first_parts(&all);
     let process = table.process();
-    heads[1].head = process.append(&Head::empty(&all[1]), vec![new_commit("begin", &["x"])]).await.head;
+    heads[1].head =
+        process.append(&Head::empty(&all[1]), vec![new_commit("begin", &["x"])]).await.head;
     let processes: Vec<Process> = std::iter::repeat_with(|| table.process()).take(4).collect();
     let tries = (0..64).map(|index| processes[index % 4].append_all("c", heads.clone()));
     let answers: Vec<AppendedAll> = join_all(tries).await.into_iter().map(Result::unwrap).collect();

@@ -4,8 +4,8 @@ use crate::store::metering::budget::{spent, within};
 use crate::store::transaction::append_all_faults::canceled_by;
 use crate::store::{Act, Engine, EngineKind, Process, Spent, metadata, stream};
 use eventstore::{
-    AppendAllError, EventCodec, ExecuteAllError, Head, Model, MultiStreamRequest, MultiStreamResult, NewCommit,
-    Options, SnapshotCodec, StreamId,
+    AppendAllError, EventCodec, ExecuteAllError, Head, Model, MultiStreamRequest,
+    MultiStreamResult, NewCommit, Options, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,12 +57,18 @@ fn evolve(pence: i64, Moved::By { pence: more }: &Moved) -> i64 {
     pence + more
 }
 
-pub(in crate::store) fn request_all(streams: &[StreamId], command: &str, asked: &str) -> MultiStreamRequest {
+pub(in crate::store) fn request_all(
+    streams: &[StreamId],
+    command: &str,
+    asked: &str,
+) -> MultiStreamRequest {
     MultiStreamRequest::new(streams.to_vec(), metadata(command, asked))
 }
 
 /// Moves pence from the first purse to the second; a no-op for 0, refused if there are too few.
-pub(in crate::store) fn transfer(pence: i64) -> impl Fn(&[&i64]) -> Result<Vec<Vec<Moved>>, Overdrawn> {
+pub(in crate::store) fn transfer(
+    pence: i64,
+) -> impl Fn(&[&i64]) -> Result<Vec<Vec<Moved>>, Overdrawn> {
     move |purses| match pence {
         _ if *purses[0] < pence => Err(Overdrawn),
         0 => Ok(vec![]),
@@ -71,7 +77,12 @@ pub(in crate::store) fn transfer(pence: i64) -> impl Fn(&[&i64]) -> Result<Vec<V
 }
 
 impl Process {
-    pub(in crate::store) async fn transfer(&self, purses: &[StreamId], command: &str, pence: i64) -> Answer {
+    pub(in crate::store) async fn transfer(
+        &self,
+        purses: &[StreamId],
+        command: &str,
+        pence: i64,
+    ) -> Answer {
         let request = request_all(purses, command, &format!("transfer {pence}"));
         self.purses.handle_all(&request, transfer(pence)).await
     }
@@ -87,7 +98,8 @@ impl Process {
 
     pub(in crate::store) async fn pence(&self, purse: &StreamId) -> i64 {
         let batches = self.load(purse).await.batches;
-        let events = batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
+        let events =
+            batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
         events.fold(0, |pence, event| evolve(pence, &MOVED.decode(&event.body).unwrap()))
     }
 }
@@ -125,9 +137,21 @@ async fn a_transfer_costs_its_reads_and_one_transaction(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let both = [a, b];
     let handled = process.transfer(&both, "t", 30).await.unwrap();
-    within(engine, "command over 2 streams, cold", process.wire.spent(), handled.usage, spent(3, 4.0, 1.0));
+    within(
+        engine,
+        "command over 2 streams, cold",
+        process.wire.spent(),
+        handled.usage,
+        spent(3, 4.0, 1.0),
+    );
     assert_eq!((handled.replayed, handled.lost_races), (false, 0));
-    assert!(handled.parts.iter().map(|part| (part.head.stream(), part.head.version())).eq(both.iter().map(|s| (s, 2))));
+    assert!(
+        handled
+            .parts
+            .iter()
+            .map(|part| (part.head.stream(), part.head.version()))
+            .eq(both.iter().map(|s| (s, 2)))
+    );
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (70, 130));
     assert!(other.store.verify(&both[0]).await.unwrap().verified());
 }
@@ -164,7 +188,13 @@ async fn a_transfer_between_cached_purses_is_one_request(engine: &Engine) {
     process.wire.take();
     for number in 0..5 {
         let handled = process.transfer(&both, &format!("t{number}"), 1).await.unwrap();
-        within(engine, "command over 2 streams, warm", process.wire.spent(), handled.usage, spent(1, 4.0, 0.0));
+        within(
+            engine,
+            "command over 2 streams, warm",
+            process.wire.spent(),
+            handled.usage,
+            spent(1, 4.0, 0.0),
+        );
     }
     let again = process.transfer(&both, "t0", 1).await.unwrap();
     assert!(again.replayed && again.usage.write_units == 0.0, "{again:?}");
@@ -196,7 +226,9 @@ async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
     let handled = process.transfer(&both, &id, 30).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();
     assert_eq!((requests, handled.usage.requests), (3, 3));
-    eprintln!("over 2 streams of 10,000 events, cold: {write_units} write units, {read_units} read units");
+    eprintln!(
+        "over 2 streams of 10,000 events, cold: {write_units} write units, {read_units} read units"
+    );
     // The page of a snapshot also has eleven older items, which are large here. The streams are 100
     // times that.
     assert!(engine.kind == EngineKind::Ministack || (write_units <= 4.0 && read_units <= 8.0));
@@ -218,7 +250,9 @@ async fn a_command_is_found_after_everything_is_read_again(engine: &Engine) {
     let again = process.transfer(&both, "t", 30).await.unwrap();
     assert_eq!(process.wire.operations(), ["Query", "Query"]);
     assert!(again.replayed);
-    let hashes = |handled: &MultiStreamResult| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
+    let hashes = |handled: &MultiStreamResult| {
+        handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>()
+    };
     assert_eq!(hashes(&first), hashes(&again));
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (65, 135));
 }
@@ -227,8 +261,10 @@ async fn a_command_is_found_after_everything_is_read_again(engine: &Engine) {
 async fn a_retry_finds_a_command_that_wrote_to_some_streams_only(engine: &Engine) {
     let (process, other, purses) = purses::<3>(engine).await;
     let request = request_all(&purses, "t", "share");
-    let first_only = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }], vec![], vec![]]);
-    let last_only = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![], vec![], vec![Moved::By { pence: 1 }]]);
+    let first_only =
+        |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }], vec![], vec![]]);
+    let last_only =
+        |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![], vec![], vec![Moved::By { pence: 1 }]]);
     let first = process.purses.handle_all(&request, first_only).await.unwrap();
     assert_eq!(first.parts.len(), 1);
     let again = other.purses.handle_all(&request, last_only).await.unwrap();
@@ -247,7 +283,10 @@ async fn a_retry_finds_a_command_that_wrote_to_some_streams_only(engine: &Engine
     let again = process.purses.handle_all(&request, last_only).await.unwrap();
     assert_eq!((again.replayed, again.parts.len()), (true, 1));
     assert_eq!(again.parts[0].commit.hash, first.parts[0].commit.hash);
-    assert!(process.wire.operations().contains(&"TransactWriteItems".to_owned()), "that read did not find it");
+    assert!(
+        process.wire.operations().contains(&"TransactWriteItems".to_owned()),
+        "that read did not find it"
+    );
     process.wire.no_rule();
     assert_eq!(process.versions(&purses).await, [2, 1, 1]);
 }
@@ -263,7 +302,10 @@ async fn a_lost_race_is_resolved_with_the_winner(engine: &Engine) {
         }
     });
     let handled = process.transfer(&ours, "slow", 30).await.unwrap();
-    assert_eq!(process.wire.operations(), ["Query", "Query", "TransactWriteItems", "TransactWriteItems"]);
+    assert_eq!(
+        process.wire.operations(),
+        ["Query", "Query", "TransactWriteItems", "TransactWriteItems"]
+    );
     assert_eq!((handled.lost_races, handled.usage.requests), (1, 4));
     assert_eq!((process.pence(&a).await, process.pence(&b).await), (70, 80));
 }
@@ -275,9 +317,13 @@ async fn a_refusal_is_true_of_all_streams_at_one_moment(engine: &Engine) {
     let refused = process.transfer(&there, "much", 150).await;
     assert!(matches!(refused, Err(ExecuteAllError::Refused(Overdrawn))), "{refused:?}");
     let exchanges = process.wire.take();
-    let operations: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
+    let operations: Vec<&str> =
+        exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
     assert_eq!(operations, ["Query", "Query", "TransactWriteItems"]);
-    assert!(exchanges[2].request["TransactItems"][0]["ConditionCheck"].is_object(), "nothing is put");
+    assert!(
+        exchanges[2].request["TransactItems"][0]["ConditionCheck"].is_object(),
+        "nothing is put"
+    );
     before_transaction(&process, 0, {
         let other = Arc::clone(&other);
         move || {
@@ -303,7 +349,8 @@ async fn a_change_of_a_purse_that_was_only_read_is_noticed(engine: &Engine) {
         }
     };
     before_transaction(&process, 0, {
-        let (other, request) = (Arc::clone(&other), request_all(&both, "second", "spend the second"));
+        let (other, request) =
+            (Arc::clone(&other), request_all(&both, "second", "spend the second"));
         move || {
             let (other, request) = (Arc::clone(&other), request.clone());
             async move { drop(other.purses.handle_all(&request, spend(1)).await.unwrap()) }
@@ -318,7 +365,13 @@ async fn a_change_of_a_purse_that_was_only_read_is_noticed(engine: &Engine) {
 async fn a_no_op_records_nothing(engine: &Engine) {
     let (process, other, both) = purses::<2>(engine).await;
     let handled = process.transfer(&both, "idle", 0).await.unwrap();
-    within(engine, "nothing to do over 2 streams", process.wire.spent(), handled.usage, spent(3, 4.0, 1.0));
+    within(
+        engine,
+        "nothing to do over 2 streams",
+        process.wire.spent(),
+        handled.usage,
+        spent(3, 4.0, 1.0),
+    );
     assert_eq!((handled.parts.len(), handled.replayed), (0, false));
     assert_eq!(other.versions(&both).await, [1, 1]);
 }
@@ -330,8 +383,7 @@ async fn a_reused_id_is_refused_before_it_is_decided(engine: &Engine) {
     let other = [both[0].clone(), stream("purse-other")];
     for (purses, pence) in [(&both, 31), (&other, 30)] {
         let refused = process.transfer(purses, "t", pence).await;
-        let reused =
-            matches!(&refused, Err(ExecuteAllError::Append(AppendAllError::CommandIdReused(id))) if id.as_str() == "t");
+        let reused = matches!(&refused, Err(ExecuteAllError::Append(AppendAllError::CommandIdReused(id))) if id.as_str() == "t");
         assert!(reused, "{refused:?}");
     }
     assert!(
@@ -346,8 +398,7 @@ async fn a_decision_for_more_or_fewer_streams_is_refused(engine: &Engine) {
     for decided in [1, 3] {
         let decide = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }]; decided]);
         let refused = process.purses.handle_all(&request_all(&both, "t", "t"), decide).await;
-        let told =
-            matches!(refused, Err(ExecuteAllError::Misshapen { decided: told, addressed: 2 }) if told == decided);
+        let told = matches!(refused, Err(ExecuteAllError::Misshapen { decided: told, addressed: 2 }) if told == decided);
         assert!(told, "{refused:?}");
     }
     assert_eq!(process.versions(&both).await, [1, 1]);
@@ -359,9 +410,18 @@ async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine
     let none = process.transfer(&[], "t", 1).await;
     assert!(matches!(none, Err(ExecuteAllError::Append(AppendAllError::NoStream))), "{none:?}");
     let many = process.transfer(&all, "t", 1).await;
-    assert!(matches!(many, Err(ExecuteAllError::Append(AppendAllError::TooManyStreams { streams: 101 }))), "{many:?}");
+    assert!(
+        matches!(
+            many,
+            Err(ExecuteAllError::Append(AppendAllError::TooManyStreams { streams: 101 }))
+        ),
+        "{many:?}"
+    );
     let twice = process.transfer(&[all[0].clone(), all[0].clone()], "t", 1).await;
-    assert!(matches!(twice, Err(ExecuteAllError::Append(AppendAllError::StreamTwice(_)))), "{twice:?}");
+    assert!(
+        matches!(twice, Err(ExecuteAllError::Append(AppendAllError::StreamTwice(_)))),
+        "{twice:?}"
+    );
     assert!(process.wire.take().is_empty());
 }
 
@@ -390,9 +450,14 @@ async fn running_transactions_are_retried(engine: &Engine) {
     assert_eq!((handled.replayed, handled.lost_races), (false, 3));
     let exchanges = process.wire.take();
     let reads = exchanges.iter().filter(|exchange| exchange.request["ConsistentRead"] == true);
-    let names: Vec<&str> =
-        reads.map(|read| read.request["ExpressionAttributeValues"][":stream"]["S"].as_str().unwrap()).collect();
-    assert_eq!(names, [both[0].as_str(); 2], "from the second loss on, what is busy is read again, and nothing else");
+    let names: Vec<&str> = reads
+        .map(|read| read.request["ExpressionAttributeValues"][":stream"]["S"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [both[0].as_str(); 2],
+        "from the second loss on, what is busy is read again, and nothing else"
+    );
 }
 
 async fn a_command_that_always_loses_ends_as_contention(engine: &Engine) {
@@ -408,6 +473,7 @@ async fn a_command_that_always_loses_ends_as_contention(engine: &Engine) {
     });
     let lost = process.transfer(&both, "t", 1).await;
     assert!(matches!(lost, Err(ExecuteAllError::Contention { attempts: 3 })), "{lost:?}");
-    let tries = process.wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems");
+    let tries =
+        process.wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems");
     assert_eq!(tries.count(), 3);
 }

@@ -7,7 +7,10 @@ use futures::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-cases!(one_command_from_sixty_four_tasks_is_one_transfer, sixty_four_transfers_at_once_keep_the_sum);
+cases!(
+    one_command_from_sixty_four_tasks_is_one_transfer,
+    sixty_four_transfers_at_once_keep_the_sum
+);
 
 fn processes(table: &crate::store::Table) -> Vec<Arc<Process>> {
     let patient = Options { max_attempts: 10_000, ..Options::default() };
@@ -25,7 +28,8 @@ async fn one_command_from_sixty_four_tasks_is_one_transfer(engine: &Engine) {
     });
     let handled: Vec<_> = join_all(tries).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(handled.iter().filter(|handled| !handled.replayed).count(), 1);
-    let hashes = |index: usize| handled[index].parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
+    let hashes =
+        |index: usize| handled[index].parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
     assert!((0..64).all(|index| hashes(index) == hashes(0)));
     assert_eq!(processes[0].versions(&both).await, [2, 2]);
 }
@@ -58,7 +62,8 @@ async fn sixty_four_transfers_at_once_keep_the_sum(engine: &Engine) {
         }
     }
     assert_eq!(sum, 500);
-    let written = (0..32).filter(|number| answers[2 * number].is_ok() || answers[2 * number + 1].is_ok());
+    let written =
+        (0..32).filter(|number| answers[2 * number].is_ok() || answers[2 * number + 1].is_ok());
     let written: HashMap<String, usize> = written.map(|number| (format!("t{number}"), 2)).collect();
     assert!(written.len() >= 4, "{answers:?}");
     assert_eq!(commits, written, "each in its two purses once, and no other");
@@ -70,11 +75,14 @@ fn assert_one_outcome(number: usize, pair: &[Answer]) {
     match pair {
         [Ok(one), Ok(other)] => {
             assert_ne!(one.replayed, other.replayed, "t{number}");
-            let hashes =
-                [one, other].map(|handled| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>());
+            let hashes = [one, other].map(|handled| {
+                handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>()
+            });
             assert_eq!(hashes[0], hashes[1], "t{number}");
         }
-        [Ok(one), other] | [other, Ok(one)] => assert!(!one.replayed && refused(other), "t{number}: {other:?}"),
+        [Ok(one), other] | [other, Ok(one)] => {
+            assert!(!one.replayed && refused(other), "t{number}: {other:?}")
+        }
         [one, other] => assert!(refused(one) && refused(other), "t{number}: {one:?} {other:?}"),
         _ => panic!("pairs"),
     }

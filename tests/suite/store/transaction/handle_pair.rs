@@ -6,7 +6,8 @@ use crate::store::snapshot::snapshots::as_of;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, before_transaction};
 use crate::store::{Act, Engine, Process, Table, Tally, Told, metadata, stream};
 use eventstore::{
-    AppendAllError, CommandHandler, EventStore, ExecuteAllError, MultiStreamResult, Options, PairRequest, StreamId,
+    AppendAllError, CommandHandler, EventStore, ExecuteAllError, MultiStreamResult, Options,
+    PairRequest, StreamId,
 };
 use futures::future::join_all;
 use std::sync::Arc;
@@ -34,7 +35,10 @@ fn pay(pence: u32) -> impl Fn(&Tally, &i64) -> Decided {
     move |_, purse| match i64::from(pence) {
         pence if *purse < pence => Err(Overdrawn),
         0 => Ok((vec![], vec![])),
-        _ => Ok((vec![Told::Counted { number: pence.into() }], vec![Moved::By { pence: -i64::from(pence) }])),
+        _ => Ok((
+            vec![Told::Counted { number: pence.into() }],
+            vec![Moved::By { pence: -i64::from(pence) }],
+        )),
     }
 }
 
@@ -78,15 +82,28 @@ async fn a_pair_costs_its_reads_and_one_transaction(engine: &Engine) {
     let pair = pair(&table).await;
     let process = table.warm_process();
     let cold = process.pay(&pair, "cold", 30).await.unwrap();
-    within(engine, "command over 2 kinds, cold", process.wire.spent(), cold.usage, spent(3, 4.0, 1.0));
+    within(
+        engine,
+        "command over 2 kinds, cold",
+        process.wire.spent(),
+        cold.usage,
+        spent(3, 4.0, 1.0),
+    );
     assert_eq!((cold.replayed, cold.lost_races), (false, 0));
-    let places: Vec<_> = cold.parts.iter().map(|part| (part.head.stream(), part.head.version())).collect();
+    let places: Vec<_> =
+        cold.parts.iter().map(|part| (part.head.stream(), part.head.version())).collect();
     assert_eq!(places, [(&pair[0], 1), (&pair[1], 2)]);
     assert_eq!(process.both(&pair).await, (30, 70));
     process.wire.take();
     for number in 0..3 {
         let warm = process.pay(&pair, &format!("warm-{number}"), 1).await.unwrap();
-        within(engine, "command over 2 kinds, warm", process.wire.spent(), warm.usage, spent(1, 4.0, 0.0));
+        within(
+            engine,
+            "command over 2 kinds, warm",
+            process.wire.spent(),
+            warm.usage,
+            spent(1, 4.0, 0.0),
+        );
     }
     // Commands for one stream use the streams that the pair cached, and the other way round.
     assert_eq!(process.count(&pair[0], "alone", 1).await.unwrap().usage.requests, 1);
@@ -104,7 +121,9 @@ async fn a_pair_that_is_sent_again_is_known(engine: &Engine) {
     for number in 0..5 {
         process.count(&pair[0], &format!("count-{number}"), 1).await.unwrap();
     }
-    let hashes = |handled: &MultiStreamResult| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
+    let hashes = |handled: &MultiStreamResult| {
+        handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>()
+    };
     for process in [&process, &table.process()] {
         let again = process.pay(&pair, "c", 30).await.unwrap();
         assert_eq!((again.replayed, hashes(&again)), (true, hashes(&first)));
@@ -180,14 +199,20 @@ async fn a_refusal_is_true_of_both_at_one_moment(engine: &Engine) {
 
 async fn a_version_mismatch_of_a_pair_names_its_stream(engine: &Engine) {
     let (process, _, pair) = two(engine).await;
-    let asked = PairRequest { expected_versions: [Some(0), Some(1)], ..request(&pair, "c", "pay 30") };
-    let handle = async |asked: &PairRequest| process.tallies.handle_pair(&process.purses, asked, pay(30)).await;
+    let asked =
+        PairRequest { expected_versions: [Some(0), Some(1)], ..request(&pair, "c", "pay 30") };
+    let handle = async |asked: &PairRequest| {
+        process.tallies.handle_pair(&process.purses, asked, pay(30)).await
+    };
     assert!(!handle(&asked).await.unwrap().replayed);
     assert!(handle(&asked).await.unwrap().replayed);
     for (expected_versions, which, actual) in [([Some(7), None], 0, 1), ([None, Some(7)], 1, 2)] {
         let late = PairRequest { expected_versions, ..request(&pair, "late", "pay 30") };
         let refused = handle(&late).await.unwrap_err();
-        assert_eq!(refused.to_string(), format!("stream {} is at version {actual}, not at 7", pair[which]));
+        assert_eq!(
+            refused.to_string(),
+            format!("stream {} is at version {actual}, not at 7", pair[which])
+        );
     }
     assert_eq!(process.versions(&pair).await, [1, 2]);
 }
@@ -215,7 +240,10 @@ async fn a_lost_answer_of_a_pair_is_repaired_by_a_retry(engine: &Engine) {
 async fn an_impossible_pair_is_refused_before_any_request(engine: &Engine) {
     let (process, _, [tally, purse]) = two(engine).await;
     let twice = process.pay(&[tally.clone(), tally.clone()], "c", 1).await;
-    assert!(matches!(twice, Err(ExecuteAllError::Append(AppendAllError::StreamTwice(_)))), "{twice:?}");
+    assert!(
+        matches!(twice, Err(ExecuteAllError::Append(AppendAllError::StreamTwice(_)))),
+        "{twice:?}"
+    );
     let elsewhere = EventStore::new(engine.table().await.client, "another-table");
     let purses: CommandHandler<_, _, Overdrawn> =
         CommandHandler::new(elsewhere, crate::store::transaction::handle_all::PURSE);

@@ -66,7 +66,8 @@ impl Measurement {
         }
         let (mut usage, mut times) = (Usage::default(), Vec::new());
         while let Some(result) = clients.join_next().await {
-            let (client_usage, client_times) = result.map_err(|error| Failure::new("a client panicked", error))??;
+            let (client_usage, client_times) =
+                result.map_err(|error| Failure::new("a client panicked", error))??;
             usage += client_usage;
             times.extend(client_times);
         }
@@ -78,7 +79,8 @@ impl Measurement {
 
     /// Sums; averages where the name says so.
     pub(super) fn as_json(&self) -> Value {
-        let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = self.usage;
+        let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } =
+            self.usage;
         json!({
             "operation": self.scenario.operation,
             "what": self.scenario.what,
@@ -179,9 +181,12 @@ mod tests {
             cpu: None,
         };
         let hundred: Vec<u64> = (1..=100).collect();
-        for (times, p50, p99) in
-            [(&hundred[..], "50", "99"), (&[7], "7", "7"), (&[1, 2, 3], "2", "3"), (&[1, 2, 3, 4], "2", "4")]
-        {
+        for (times, p50, p99) in [
+            (&hundred[..], "50", "99"),
+            (&[7], "7", "7"),
+            (&[1, 2, 3], "2", "3"),
+            (&[1, 2, 3, 4], "2", "4"),
+        ] {
             let measurement = measurement(times);
             let percentile = |percent| short(measurement.percentile_ms(percent), 2);
             assert_eq!((percentile(50), percentile(99)), (p50.into(), p99.into()));

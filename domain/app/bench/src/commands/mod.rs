@@ -52,7 +52,10 @@ impl Commands {
         let location = self.open().await?;
         let client = location.client();
         // The engine keeps the stream records of deleted tables, so each run needs a new name.
-        let store = EventStore::new(client.clone(), format!("ledgerfold-bench-{}", Uuid::now_v7().simple()));
+        let store = EventStore::new(
+            client.clone(),
+            format!("ledgerfold-bench-{}", Uuid::now_v7().simple()),
+        );
         let measured = self.measure(&store, &client, stop_requested).await;
         location.close().await;
         self.print(&measured?)
@@ -63,7 +66,8 @@ impl Commands {
             return Ok(Location::Temporary(Box::new(TemporaryEngine::start().await?)));
         }
         let (endpoint, data) = (self.endpoint.clone(), self.data.clone());
-        let options = TargetOptions { endpoint, data, prefix: Names::new("ledgerfold"), json: self.json };
+        let options =
+            TargetOptions { endpoint, data, prefix: Names::new("ledgerfold"), json: self.json };
         Ok(Location::Named(Box::new(Target::open(&options).await?)))
     }
 
@@ -74,8 +78,12 @@ impl Commands {
         client: &Client,
         stop_requested: impl Future<Output = ()>,
     ) -> Result<Vec<Measurement>, Failure> {
-        let scenarios =
-            Scenarios { store: store.clone(), commands: self.commands, clients: self.clients, events: self.events };
+        let scenarios = Scenarios {
+            store: store.clone(),
+            commands: self.commands,
+            clients: self.clients,
+            events: self.events,
+        };
         let measured = match store.create_table().await {
             Ok(()) => tokio::select! {
                 measured = scenarios.run() => measured,
@@ -94,7 +102,9 @@ impl Commands {
             let operations: Vec<_> = measurements.iter().map(Measurement::as_json).collect();
             return output::json(&json!({"clients": self.clients, "operations": operations}));
         }
-        output::line("Average per command (SENT and RECEIVED are bytes of bodies, CPU is the client's):")?;
+        output::line(
+            "Average per command (SENT and RECEIVED are bytes of bodies, CPU is the client's):",
+        )?;
         let rows: Vec<_> = measurements.iter().map(Measurement::as_row).collect();
         output::rows(measurement::HEADING, &rows)
     }
@@ -119,7 +129,15 @@ impl Location {
 async fn remove(client: &Client, table: &str) -> Result<(), Failure> {
     match client.delete_table().table_name(table).send().await {
         Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(DeleteTableError::is_resource_not_found_exception) => Ok(()),
-        Err(error) => Err(Failure::new(format!("table {table} cannot be removed: remove it yourself"), error)),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(DeleteTableError::is_resource_not_found_exception) =>
+        {
+            Ok(())
+        }
+        Err(error) => {
+            Err(Failure::new(format!("table {table} cannot be removed: remove it yourself"), error))
+        }
     }
 }

@@ -3,8 +3,9 @@
 use super::measurement::{Measurement, Scenario};
 use crate::failing;
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, CommandResult, Consistency, EventCodec, EventStore, ExecuteError,
-    Fingerprint, HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, CommandResult, Consistency, EventCodec,
+    EventStore, ExecuteError, Fingerprint, HandlerOptions, Head, Id, Model, NewCommit,
+    SnapshotCodec, StreamId,
 };
 use ledgerfold::cli::{Failure, output};
 use serde::{Deserialize, Serialize};
@@ -100,13 +101,19 @@ impl Scenarios {
 
     async fn create(&self) -> Result<Measurement, Failure> {
         let notes = self.notes(Process::Cold);
-        Measurement::run(self.scenario("create", "a command that starts a stream"), move |_, number| {
-            let notes = notes.clone();
-            async move {
-                let request = CommandRequest { creates: true, ..request(&stream("short", number)?, new_id())? };
-                handled(command(&notes, request, Decision::Note(1)).await).map(drop)
-            }
-        })
+        Measurement::run(
+            self.scenario("create", "a command that starts a stream"),
+            move |_, number| {
+                let notes = notes.clone();
+                async move {
+                    let request = CommandRequest {
+                        creates: true,
+                        ..request(&stream("short", number)?, new_id())?
+                    };
+                    handled(command(&notes, request, Decision::Note(1)).await).map(drop)
+                }
+            },
+        )
         .await
     }
 
@@ -114,14 +121,22 @@ impl Scenarios {
     async fn warm(&self) -> Result<Measurement, Failure> {
         let notes = self.notes(Process::Warm);
         for client in 0..self.clients {
-            let request = CommandRequest { creates: true, ..request(&stream("warm", client)?, new_id())? };
+            let request =
+                CommandRequest { creates: true, ..request(&stream("warm", client)?, new_id())? };
             handled(command(&notes, request, Decision::Note(1)).await)?;
         }
         Measurement::run(self.scenario("warm", "a command, its stream known"), move |client, _| {
             let notes = notes.clone();
             async move {
-                handled(command(&notes, request(&stream("warm", client)?, new_id())?, Decision::Note(1)).await)
-                    .map(drop)
+                handled(
+                    command(
+                        &notes,
+                        request(&stream("warm", client)?, new_id())?,
+                        Decision::Note(1),
+                    )
+                    .await,
+                )
+                .map(drop)
             }
         })
         .await
@@ -137,15 +152,18 @@ impl Scenarios {
     ) -> Result<Measurement, Failure> {
         let (notes, ids) = (self.notes(Process::Cold), ids.clone());
         Measurement::run(self.scenario(operation, what), move |_, number| {
-            let (notes, id) = (notes.clone(), usize::try_from(number).ok().and_then(|at| ids.get(at)).cloned());
+            let (notes, id) =
+                (notes.clone(), usize::try_from(number).ok().and_then(|at| ids.get(at)).cloned());
             async move {
-                let Some(id) = id else { return Err(Failure::new("a command has no id", number.to_string())) };
+                let Some(id) = id else {
+                    return Err(Failure::new("a command has no id", number.to_string()));
+                };
                 let request = request(&stream("short", number)?, id)?;
                 let handled = handled(command(&notes, request, Decision::Note(1)).await)?;
                 let as_expected = handled.replayed == replayed;
-                as_expected
-                    .then_some(())
-                    .ok_or_else(|| Failure::new("a retry was not recognised", format!("{handled:?}")))
+                as_expected.then_some(()).ok_or_else(|| {
+                    Failure::new("a retry was not recognised", format!("{handled:?}"))
+                })
             }
         })
         .await
@@ -159,7 +177,10 @@ impl Scenarios {
                 let request = request(&stream("short", number)?, new_id())?;
                 match command(&notes, request, Decision::Refuse).await {
                     Err(ExecuteError::Refused(_)) => Ok(()),
-                    other => Err(Failure::new("a command was not refused", format!("{:?}", handled(other)?))),
+                    other => Err(Failure::new(
+                        "a command was not refused",
+                        format!("{:?}", handled(other)?),
+                    )),
                 }
             }
         })
@@ -167,12 +188,17 @@ impl Scenarios {
     }
 
     async fn many_events(&self) -> Result<Measurement, Failure> {
-        let (notes, scenario) =
-            (self.notes(Process::Cold), self.scenario("many-events", &format!("a command of {MANY} events")));
+        let (notes, scenario) = (
+            self.notes(Process::Cold),
+            self.scenario("many-events", &format!("a command of {MANY} events")),
+        );
         Measurement::run(Scenario { commands: self.tenth(), ..scenario }, move |_, number| {
             let notes = notes.clone();
             async move {
-                let request = CommandRequest { creates: true, ..request(&stream("many", number)?, new_id())? };
+                let request = CommandRequest {
+                    creates: true,
+                    ..request(&stream("many", number)?, new_id())?
+                };
                 handled(command(&notes, request, Decision::Note(MANY)).await).map(drop)
             }
         })
@@ -180,16 +206,24 @@ impl Scenarios {
     }
 
     /// Writes a stream, then measures loading it.
-    async fn load(&self, operation: &'static str, events: u32, commands: u32) -> Result<Measurement, Failure> {
+    async fn load(
+        &self,
+        operation: &'static str,
+        events: u32,
+        commands: u32,
+    ) -> Result<Measurement, Failure> {
         let (store, stream) = (self.store.clone(), stream("long", events)?);
         self.write(&stream, events).await?;
         let scenario = self.scenario(operation, &format!("a load of {events} events"));
         Measurement::run(Scenario { commands, clients: 1, ..scenario }, move |_, _| {
             let (store, stream) = (store.clone(), stream.clone());
             async move {
-                let version = failing(store.load(&stream, Consistency::Eventual).await)?.head.version();
+                let version =
+                    failing(store.load(&stream, Consistency::Eventual).await)?.head.version();
                 let whole = version == u64::from(events);
-                whole.then_some(()).ok_or_else(|| Failure::new("a load missed events", version.to_string()))
+                whole
+                    .then_some(())
+                    .ok_or_else(|| Failure::new("a load missed events", version.to_string()))
             }
         })
         .await
@@ -197,33 +231,50 @@ impl Scenarios {
 
     async fn cold_long(&self, events: u32) -> Result<Measurement, Failure> {
         let (notes, stream) = (self.notes(Process::Cold), stream("long", events)?);
-        let scenario = self.scenario("cold-long", &format!("a command behind {events} events, read first"));
-        Measurement::run(Scenario { commands: self.tenth(), clients: 1, ..scenario }, move |_, _| {
-            let (notes, stream) = (notes.clone(), stream.clone());
-            async move { handled(command(&notes, request(&stream, new_id())?, Decision::Note(1)).await).map(drop) }
-        })
+        let scenario =
+            self.scenario("cold-long", &format!("a command behind {events} events, read first"));
+        Measurement::run(
+            Scenario { commands: self.tenth(), clients: 1, ..scenario },
+            move |_, _| {
+                let (notes, stream) = (notes.clone(), stream.clone());
+                async move {
+                    handled(command(&notes, request(&stream, new_id())?, Decision::Note(1)).await)
+                        .map(drop)
+                }
+            },
+        )
         .await
     }
 
-    /// All clients write to one stream. After too many conflicts, a client retries with the same id.
-    async fn hot(&self, operation: &'static str, writers: u32, process: Process) -> Result<Measurement, Failure> {
+    /// All clients write to one stream. After too many conflicts, a client retries with the same
+    /// id.
+    async fn hot(
+        &self,
+        operation: &'static str,
+        writers: u32,
+        process: Process,
+    ) -> Result<Measurement, Failure> {
         let what = match process {
             Process::Warm => format!("a command, {writers} writers on its stream in one process"),
             Process::Cold => format!("a command, {writers} writers on its stream that race"),
         };
-        let (notes, stream) = (self.notes(process), failing(StreamId::new(format!("hot-{operation}")))?);
-        Measurement::run(Scenario { clients: writers, ..self.scenario(operation, &what) }, move |_, _| {
-            let (notes, stream) = (notes.clone(), stream.clone());
-            async move {
-                let request = request(&stream, new_id())?;
-                loop {
-                    match command(&notes, request.clone(), Decision::Note(1)).await {
-                        Err(ExecuteError::Contention { .. }) => {}
-                        other => return handled(other).map(drop),
+        let (notes, stream) =
+            (self.notes(process), failing(StreamId::new(format!("hot-{operation}")))?);
+        Measurement::run(
+            Scenario { clients: writers, ..self.scenario(operation, &what) },
+            move |_, _| {
+                let (notes, stream) = (notes.clone(), stream.clone());
+                async move {
+                    let request = request(&stream, new_id())?;
+                    loop {
+                        match command(&notes, request.clone(), Decision::Note(1)).await {
+                            Err(ExecuteError::Contention { .. }) => {}
+                            other => return handled(other).map(drop),
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
         .await
     }
 
@@ -234,7 +285,10 @@ impl Scenarios {
             if event % 100 == 0 {
                 output::progress(&format!("{event} of {events} events written"));
             }
-            let commit = NewCommit { metadata: metadata(new_id())?, events: vec![failing(EVENTS.encode(&note()))?] };
+            let commit = NewCommit {
+                metadata: metadata(new_id())?,
+                events: vec![failing(EVENTS.encode(&note()))?],
+            };
             head = failing(self.store.append(&head, vec![commit]).await)?.head;
         }
         Ok(())
@@ -246,12 +300,21 @@ impl Scenarios {
             Process::Warm => options.cached_streams,
             Process::Cold => 0,
         };
-        CommandHandler::with_options(self.store.clone(), NOTES, HandlerOptions { cached_streams, ..options })
+        CommandHandler::with_options(
+            self.store.clone(),
+            NOTES,
+            HandlerOptions { cached_streams, ..options },
+        )
     }
 
     fn scenario(&self, operation: &'static str, what: &str) -> Scenario {
         output::progress(what);
-        Scenario { operation, what: what.to_owned(), commands: self.commands, clients: self.clients }
+        Scenario {
+            operation,
+            what: what.to_owned(),
+            commands: self.commands,
+            clients: self.clients,
+        }
     }
 
     fn tenth(&self) -> u32 {
@@ -267,7 +330,9 @@ async fn command(
     notes.handle(request, move |_| decision.decide()).await
 }
 
-fn handled(result: Result<CommandResult, ExecuteError<&'static str>>) -> Result<CommandResult, Failure> {
+fn handled(
+    result: Result<CommandResult, ExecuteError<&'static str>>,
+) -> Result<CommandResult, Failure> {
     result.map_err(|error| Failure::from_error(&error))
 }
 
@@ -276,7 +341,12 @@ fn stream(category: &str, number: u32) -> Result<StreamId, Failure> {
 }
 
 fn request(stream: &StreamId, id: Id) -> Result<CommandRequest, Failure> {
-    Ok(CommandRequest { stream: stream.clone(), metadata: metadata(id)?, expected_version: None, creates: false })
+    Ok(CommandRequest {
+        stream: stream.clone(),
+        metadata: metadata(id)?,
+        expected_version: None,
+        creates: false,
+    })
 }
 
 fn metadata(id: Id) -> Result<CommandMetadata, Failure> {

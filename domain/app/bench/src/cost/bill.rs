@@ -61,30 +61,51 @@ impl Load {
             (prices::RECOVERY, stored_gb),
             (prices::QUEUES, per_month(self.queue_requests_per_s())),
             (prices::LOGS, per_month(self.logged_bytes_per_s(invocations.per_s)) / GB),
-            (prices::ACCESS_LOGS, per_month(self.requests_per_s() * per_command::ACCESS_LOG_BYTES) / GB),
+            (
+                prices::ACCESS_LOGS,
+                per_month(self.requests_per_s() * per_command::ACCESS_LOG_BYTES) / GB,
+            ),
             (prices::METRICS, metrics),
             (prices::ALARMS, alarms),
             (prices::DASHBOARDS, dashboards),
             (prices::CLIENTS, per_command::MACHINE_CLIENTS),
             (prices::TOKENS, per_command::MACHINE_CLIENTS * per_command::TOKENS_A_CLIENT),
         ];
-        lines.map(|(price, quantity)| BillLine { price, quantity, usd_per_month: price.of(quantity) }).into()
+        lines
+            .map(|(price, quantity)| BillLine {
+                price,
+                quantity,
+                usd_per_month: price.of(quantity),
+            })
+            .into()
     }
 
     /// The units per second of each table.
     pub(super) fn units(&self) -> [(&'static str, Units); 3] {
-        let (write_item, read_item) = (self.commit_units(), (self.large_item_bytes() / READ_UNIT_BYTES).ceil());
+        let (write_item, read_item) =
+            (self.commit_units(), (self.large_item_bytes() / READ_UNIT_BYTES).ceil());
         let (orders, audit) = (per_command::ORDERS, per_command::AUDIT);
         let others = [per_command::BESTSELLERS, per_command::STOCK, per_command::FULFILMENT];
-        let a_second = |write, read| Units { write: write * self.commands_per_s, read: read * self.commands_per_s };
+        let a_second = |write, read| Units {
+            write: write * self.commands_per_s,
+            read: read * self.commands_per_s,
+        };
         let commits = per_command::COMMITS * write_item + per_command::SNAPSHOTS;
         let rows = a_second(
-            orders.write_units * write_item + others.map(|consumer| consumer.write_units).iter().sum::<f64>(),
-            orders.read_units * read_item + others.map(|consumer| consumer.read_units).iter().sum::<f64>(),
+            orders.write_units * write_item
+                + others.map(|consumer| consumer.write_units).iter().sum::<f64>(),
+            orders.read_units * read_item
+                + others.map(|consumer| consumer.read_units).iter().sum::<f64>(),
         );
         [
             ("events", a_second(commits, per_command::COMMAND_READ_UNITS * read_item)),
-            ("read models", Units { read: rows.read + self.reads_per_s * per_command::READ * read_item, ..rows }),
+            (
+                "read models",
+                Units {
+                    read: rows.read + self.reads_per_s * per_command::READ * read_item,
+                    ..rows
+                },
+            ),
             ("audit index", a_second(audit.write_units, audit.read_units)),
         ]
     }
@@ -118,7 +139,9 @@ impl Load {
     fn queue_requests_per_s(&self) -> f64 {
         let requests = per_command::CONSUMERS.iter().map(|consumer| {
             // Sends and receives count by size, deletions do not.
-            let chunks = (self.batch(consumer) * self.large_item_bytes() / per_command::REQUEST_BYTES).ceil();
+            let chunks = (self.batch(consumer) * self.large_item_bytes()
+                / per_command::REQUEST_BYTES)
+                .ceil();
             self.batches_per_s(consumer) * (2.0 * chunks + 1.0)
         });
         requests.sum::<f64>() + per_command::POLLED_QUEUES * per_command::EMPTY_POLLS_PER_S
@@ -140,7 +163,8 @@ impl Load {
     pub(super) fn invocations(&self) -> Invocations {
         let commits_per_s = self.commands_per_s * per_command::COMMITS;
         let fan_out = commits_per_s / filled(commits_per_s, per_command::MAX_RECORDS);
-        let sent_per_s: f64 = per_command::CONSUMERS.iter().map(|consumer| self.batches_per_s(consumer)).sum();
+        let sent_per_s: f64 =
+            per_command::CONSUMERS.iter().map(|consumer| self.batches_per_s(consumer)).sum();
         let queues = per_command::CONSUMERS.map(|consumer| self.batches(&consumer));
         let others = [
             Invocations::of(self.commands_per_s, 1.0),
@@ -175,7 +199,10 @@ pub(super) struct Invocations {
 impl Invocations {
     /// Invocations of so many requests each.
     pub(super) fn of(per_s: f64, requests: f64) -> Self {
-        Self { per_s, busy: per_s * (per_command::INVOCATION_S + requests * per_command::REQUEST_S) }
+        Self {
+            per_s,
+            busy: per_s * (per_command::INVOCATION_S + requests * per_command::REQUEST_S),
+        }
     }
 }
 

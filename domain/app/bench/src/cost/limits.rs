@@ -37,7 +37,8 @@ const CONCURRENCY: f64 = 1_000.0;
 const API_REQUESTS_PER_S: f64 = 10_000.0;
 
 const ASK: &str = "ask AWS for a higher quota";
-const WARM: &str = "deploy with WarmWritesPerSecond, or let the load grow: to twice the last peak in 30 minutes";
+const WARM: &str =
+    "deploy with WarmWritesPerSecond, or let the load grow: to twice the last peak in 30 minutes";
 const GROW: &str = "let the load grow: to twice the last peak in 30 minutes";
 const SET: &str = "raise the mapping's MaximumConcurrency in infra/template.yaml";
 const SPREAD: &str = "spread the orders over more books, or divide the stock of one book";
@@ -47,7 +48,12 @@ const LIST: &str = "the table is throttled with its index until DynamoDB has spl
 pub(super) fn limits(load: &Load) -> Vec<Limit> {
     let orders_per_s = load.commands_per_s;
     let first = [
-        limit("requests a second, API gateway", API_REQUESTS_PER_S, orders_per_s + load.reads_per_s, ASK),
+        limit(
+            "requests a second, API gateway",
+            API_REQUESTS_PER_S,
+            orders_per_s + load.reads_per_s,
+            ASK,
+        ),
         limit("functions at work at once", CONCURRENCY, load.invocations().busy, ASK),
     ];
     let queues = CONSUMERS.iter().flat_map(|consumer| {

@@ -116,14 +116,25 @@ fn print(report: &CostReport) -> Result<(), Failure> {
     ))?;
     report.estimates.iter().try_for_each(print_estimate)?;
     output::line("It assumes:")?;
-    report.assumptions.iter().try_for_each(|Assumption { what, why }| output::line(&format!("  - {what} ({why})")))?;
+    report
+        .assumptions
+        .iter()
+        .try_for_each(|Assumption { what, why }| output::line(&format!("  - {what} ({why})")))?;
     output::line("It leaves out:")?;
     report.left_out.iter().try_for_each(|what| output::line(&format!("  - {what}")))
 }
 
 fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
-    let Estimate { commands_per_s, reads_per_s, usd_per_month, usd_per_million_commands, items, limits } = estimate;
-    let per_million = usd_per_million_commands.map(|usd| format!(", {} USD a million commands", cents(usd)));
+    let Estimate {
+        commands_per_s,
+        reads_per_s,
+        usd_per_month,
+        usd_per_million_commands,
+        items,
+        limits,
+    } = estimate;
+    let per_million =
+        usd_per_million_commands.map(|usd| format!(", {} USD a million commands", cents(usd)));
     output::line(&format!(
         "{} commands/s and {} reads/s: {} USD a month{}",
         grouped(&commands_per_s.to_string()),
@@ -133,10 +144,15 @@ fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
     ))?;
     let rows: Vec<[String; 4]> = items.iter().map(row).collect();
     output::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;
-    let (within, beyond): (Vec<&Limit>, Vec<&Limit>) = limits.iter().partition(|limit| limit.within);
+    let (within, beyond): (Vec<&Limit>, Vec<&Limit>) =
+        limits.iter().partition(|limit| limit.within);
     output::line(&format!("  within {} of {} limits", within.len(), limits.len()))?;
     beyond.into_iter().try_for_each(|Limit { what, limit, needs, beyond, .. }| {
-        output::line(&format!("  BEYOND {what}: needs {} of {}; {beyond}", whole(*needs), whole(*limit)))
+        output::line(&format!(
+            "  BEYOND {what}: needs {} of {}; {beyond}",
+            whole(*needs),
+            whole(*limit)
+        ))
     })?;
     output::line("")
 }

@@ -1,6 +1,8 @@
-//! List prices of AWS: US East (N. Virginia), on demand, no free tier, the first price of each scale.
+//! List prices of AWS: US East (N. Virginia), on demand, no free tier, the first price of each
+//! scale.
 //!
-//! In US dollars, without tax. They were copied by hand: check the named page before you rely on one.
+//! In US dollars, without tax. They were copied by hand: check the named page before you rely on
+//! one.
 
 use serde::Serialize;
 
@@ -26,7 +28,13 @@ pub(super) struct Price {
 
 const MILLION: f64 = 1e6;
 
-const fn price(item: &'static str, usd: f64, per: f64, unit: &'static str, source: &'static str) -> Price {
+const fn price(
+    item: &'static str,
+    usd: f64,
+    per: f64,
+    unit: &'static str,
+    source: &'static str,
+) -> Price {
     Price { item, unit, usd, per, source }
 }
 
@@ -34,24 +42,47 @@ pub(super) const HTTP_API: Price =
     price("API gateway, HTTP API", 1.00, MILLION, "requests", "aws.amazon.com/api-gateway/pricing");
 pub(super) const INVOCATIONS: Price =
     price("Lambda, invocations", 0.20, MILLION, "invocations", "aws.amazon.com/lambda/pricing");
-pub(super) const DURATION: Price =
-    price("Lambda, duration on arm64", 13.3334, MILLION, "GB-seconds", "aws.amazon.com/lambda/pricing");
-pub(super) const WRITES: Price =
-    price("DynamoDB, writes", 0.625, MILLION, "write units", "aws.amazon.com/dynamodb/pricing/on-demand");
-pub(super) const READS: Price =
-    price("DynamoDB, reads", 0.125, MILLION, "read units", "aws.amazon.com/dynamodb/pricing/on-demand");
+pub(super) const DURATION: Price = price(
+    "Lambda, duration on arm64",
+    13.3334,
+    MILLION,
+    "GB-seconds",
+    "aws.amazon.com/lambda/pricing",
+);
+pub(super) const WRITES: Price = price(
+    "DynamoDB, writes",
+    0.625,
+    MILLION,
+    "write units",
+    "aws.amazon.com/dynamodb/pricing/on-demand",
+);
+pub(super) const READS: Price = price(
+    "DynamoDB, reads",
+    0.125,
+    MILLION,
+    "read units",
+    "aws.amazon.com/dynamodb/pricing/on-demand",
+);
 pub(super) const STORAGE: Price =
     price("DynamoDB, storage", 0.25, 1.0, "GB", "aws.amazon.com/dynamodb/pricing/on-demand");
-pub(super) const RECOVERY: Price =
-    price("DynamoDB, point-in-time recovery", 0.20, 1.0, "GB", "aws.amazon.com/dynamodb/pricing/on-demand");
-pub(super) const QUEUES: Price = price("SQS, FIFO", 0.50, MILLION, "requests", "aws.amazon.com/sqs/pricing");
-pub(super) const LOGS: Price = price("CloudWatch, logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
+pub(super) const RECOVERY: Price = price(
+    "DynamoDB, point-in-time recovery",
+    0.20,
+    1.0,
+    "GB",
+    "aws.amazon.com/dynamodb/pricing/on-demand",
+);
+pub(super) const QUEUES: Price =
+    price("SQS, FIFO", 0.50, MILLION, "requests", "aws.amazon.com/sqs/pricing");
+pub(super) const LOGS: Price =
+    price("CloudWatch, logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
 /// Delivered logs have the same first price.
 pub(super) const ACCESS_LOGS: Price =
     price("CloudWatch, access logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const METRICS: Price =
     price("CloudWatch, metrics", 0.30, 1.0, "metrics", "aws.amazon.com/cloudwatch/pricing");
-pub(super) const ALARMS: Price = price("CloudWatch, alarms", 0.10, 1.0, "alarms", "aws.amazon.com/cloudwatch/pricing");
+pub(super) const ALARMS: Price =
+    price("CloudWatch, alarms", 0.10, 1.0, "alarms", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const DASHBOARDS: Price =
     price("CloudWatch, dashboards", 3.00, 1.0, "dashboards", "aws.amazon.com/cloudwatch/pricing");
 

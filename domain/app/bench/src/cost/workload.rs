@@ -1,7 +1,8 @@
 //! The work for one client command: an order of one line, which fulfilment confirms.
 //!
-//! It results in three commits: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are
-//! those of the book's page on costs, which tests count. Other numbers are assumptions; the output lists them.
+//! It results in three commits: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and
+//! units are those of the book's page on costs, which tests count. Other numbers are assumptions;
+//! the output lists them.
 
 use serde::Serialize;
 
@@ -87,8 +88,8 @@ pub(super) const AUDIT: Consumer = Consumer {
     write_units: 3.0 * 3.0,
     read_units: 3.0,
 };
-/// 14 requests, 9 write and 6 read units. Its two commands (2 and 1 units) go to the events table and
-/// are not counted here.
+/// 14 requests, 9 write and 6 read units. Its two commands (2 and 1 units) go to the events table
+/// and are not counted here.
 pub(super) const FULFILMENT: Consumer = Consumer {
     name: "fulfilment",
     messages: 3.0,
@@ -146,7 +147,10 @@ pub(super) const ASSUMPTIONS: [Assumption; 11] = [
         what: "units: 1 a commit up to 1 KB; orders 2, bestsellers 4.6, audit 3, stock 1 an event; fulfilment 7 beside its 2 commands",
         why: "the book's page on costs; the bestsellers' 4.6 are an average measured by `ledgerfold-bench projections`",
     },
-    Assumption { what: "reads: as many as commands, 1 request and 1 unit each", why: "--reads says otherwise" },
+    Assumption {
+        what: "reads: as many as commands, 1 request and 1 unit each",
+        why: "--reads says otherwise",
+    },
     Assumption {
         what: "an item has 400 bytes beside its event or data, an index entry or fence 300, and DynamoDB counts 100 more",
         why: "sizes of items here; --event-bytes says how large an event is",

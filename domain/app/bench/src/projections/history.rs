@@ -39,7 +39,8 @@ impl History {
     pub(super) fn of(store: EventStore, events: u32, streams: u32) -> Result<Self, Failure> {
         let (first, sample) = sampled(samples::order(0))?;
         let short = u32::try_from(sample.len()).unwrap_or(u32::MAX).max(1);
-        let categories = [first.category().to_owned(), sampled(samples::book(0))?.category().to_owned()];
+        let categories =
+            [first.category().to_owned(), sampled(samples::book(0))?.category().to_owned()];
         Ok(Self { store, events, streams, short, categories })
     }
 
@@ -62,12 +63,17 @@ impl History {
     /// Writes all streams. Returns the first commits in order of time, one per batch.
     pub(super) async fn write(&self, first: usize) -> Result<Vec<Batch>, Failure> {
         let mut sample: Vec<Batch> = Vec::new();
-        let long = (0..self.streams).map(|stream| Ok(Head::empty(&sampled(samples::book(stream))?)));
+        let long =
+            (0..self.streams).map(|stream| Ok(Head::empty(&sampled(samples::book(stream))?)));
         let mut long = long.collect::<Result<Vec<Head>, Failure>>()?;
         let long_events = self.events - self.short_streams() * self.short;
         let rounds = self.short_streams().div_ceil(ROUND_STREAMS).max(1);
         for round in 0..rounds {
-            output::progress(&format!("writing {} events: {} %", self.events, round * 100 / rounds));
+            output::progress(&format!(
+                "writing {} events: {} %",
+                self.events,
+                round * 100 / rounds
+            ));
             let share = |all: u32| (all / rounds) + u32::from(round < all % rounds);
             let mut writers = self.long_writers(&long, share(long_events), round)?;
             for stream in 0..share(self.short_streams()) {
@@ -86,7 +92,10 @@ impl History {
     }
 
     /// Writes streams concurrently. Returns their heads and batches in the order of the writers.
-    async fn write_all(&self, writers: Vec<StreamWriter>) -> Result<Vec<(Head, Vec<Batch>)>, Failure> {
+    async fn write_all(
+        &self,
+        writers: Vec<StreamWriter>,
+    ) -> Result<Vec<(Head, Vec<Batch>)>, Failure> {
         let work = writers.into_iter().map(|StreamWriter { mut head, puts }| async move {
             let mut written = Vec::new();
             for commits in puts {
@@ -96,16 +105,23 @@ impl History {
             }
             Ok((head, written))
         });
-        let written: Vec<Result<_, Failure>> = futures::stream::iter(work).buffered(CONCURRENT_PUTS).collect().await;
+        let written: Vec<Result<_, Failure>> =
+            futures::stream::iter(work).buffered(CONCURRENT_PUTS).collect().await;
         written.into_iter().collect()
     }
 
-    fn long_writers(&self, streams: &[Head], events: u32, round: u32) -> Result<Vec<StreamWriter>, Failure> {
+    fn long_writers(
+        &self,
+        streams: &[Head],
+        events: u32,
+        round: u32,
+    ) -> Result<Vec<StreamWriter>, Failure> {
         let count = u32::try_from(streams.len()).unwrap_or(u32::MAX);
         let mut writers = Vec::new();
         for (stream, head) in zip(0.., streams) {
             let share = (events / count) + u32::from(stream < events % count);
-            let event = |number: u32| samples::movement(stream, u64::from(round) << 32 | u64::from(number));
+            let event =
+                |number: u32| samples::movement(stream, u64::from(round) << 32 | u64::from(number));
             let commits = (0..share).map(|number| new_commit(sampled(event(number))?));
             let commits = commits.collect::<Result<Vec<_>, Failure>>()?;
             let mut puts = Vec::new();

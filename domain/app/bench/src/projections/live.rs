@@ -16,7 +16,8 @@ pub(super) fn deliveries(
     batches: &[Batch],
     messages: usize,
 ) -> Result<Vec<SqsEvent>, Failure> {
-    let followed: Vec<&Batch> = batches.iter().filter(|batch| projection.follows.includes(&batch.stream)).collect();
+    let followed: Vec<&Batch> =
+        batches.iter().filter(|batch| projection.follows.includes(&batch.stream)).collect();
     followed.chunks(messages).map(|batches| delivery(batches).map_err(not_written)).collect()
 }
 
@@ -59,7 +60,10 @@ pub(super) async fn deliver(
             for delivery in deliveries.iter() {
                 let failed = handler.handle(delivery.clone()).await.batch_item_failures;
                 if let Some(message) = failed.first() {
-                    return Err(Failure::new("a message was not handled", message.item_identifier.clone()));
+                    return Err(Failure::new(
+                        "a message was not handled",
+                        message.item_identifier.clone(),
+                    ));
                 }
             }
             *reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(read());

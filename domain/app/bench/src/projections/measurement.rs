@@ -116,8 +116,12 @@ impl Measurement {
     pub(super) fn as_row(&self) -> [String; 14] {
         let Spent { traffic, engine_cpu, projector_cpu, peak_bytes, .. } = &self.spent;
         let average = |sum: f64| short(sum / f64::from(self.events.max(1)), 3);
-        let times = |times: Option<f64>| times.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}"));
-        let cpu = |cpu: &Option<Duration>| cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", self.us(cpu)));
+        let times = |times: Option<f64>| {
+            times.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}"))
+        };
+        let cpu = |cpu: &Option<Duration>| {
+            cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", self.us(cpu)))
+        };
         [
             self.projection.to_owned(),
             self.work.name().replace('_', " "),

@@ -34,7 +34,8 @@ where
     }
     let mut first = Ok(());
     for result in results {
-        let result = result.await.map_err(|error| Failure::new("a thread panicked", error)).flatten();
+        let result =
+            result.await.map_err(|error| Failure::new("a thread panicked", error)).flatten();
         first = first.and(result);
     }
     first
@@ -87,7 +88,10 @@ impl Reading {
         Self {
             at: Instant::now(),
             traffic: counter.traffic(),
-            threads: threads.into_iter().map(|thread| (thread.id, (thread.role, thread.cpu))).collect(),
+            threads: threads
+                .into_iter()
+                .map(|thread| (thread.id, (thread.role, thread.cpu)))
+                .collect(),
             peak_bytes: peak_bytes(),
         }
     }
@@ -105,7 +109,8 @@ impl Reading {
     fn cpu_since(&self, before: &Self, role: ThreadRole) -> Option<Duration> {
         let threads = self.threads.iter().filter(|(_, (of, _))| *of == role);
         let earlier = |thread| before.threads.get(thread).map_or(Duration::ZERO, |(_, cpu)| *cpu);
-        let cpu: Duration = threads.map(|(thread, (_, cpu))| cpu.saturating_sub(earlier(thread))).sum();
+        let cpu: Duration =
+            threads.map(|(thread, (_, cpu))| cpu.saturating_sub(earlier(thread))).sum();
         Some(cpu).filter(|cpu| !cpu.is_zero())
     }
 }

@@ -111,13 +111,18 @@ impl Projections {
         self.print(&measured?)
     }
 
-    async fn measure(&self, endpoints: Endpoints, stop: CancellationToken) -> Result<Vec<Measurement>, Failure> {
+    async fn measure(
+        &self,
+        endpoints: Endpoints,
+        stop: CancellationToken,
+    ) -> Result<Vec<Measurement>, Failure> {
         let store = EventStore::new(Clients::loopback(&endpoints).dynamodb, EVENTS);
         failing(store.create_table().await)?;
         let history = History::of(store, self.events, self.streams)?;
         let sample = history.write(usize::try_from(self.live).unwrap_or(usize::MAX)).await?;
         let bench = Bench { arguments: self, endpoints, history, sample, stop };
-        let chosen = if self.projections.is_empty() { read_models() } else { self.projections.clone() };
+        let chosen =
+            if self.projections.is_empty() { read_models() } else { self.projections.clone() };
         let mut measurements = Vec::new();
         for projection in chosen {
             measurements.extend(bench.projection(projection).await?);
@@ -128,7 +133,9 @@ impl Projections {
     fn print(&self, measurements: &[Measurement]) -> Result<(), Failure> {
         if self.json {
             let measured: Vec<_> = measurements.iter().map(Measurement::as_json).collect();
-            return output::json(&json!({"events": self.events, "streams": self.streams, "measured": measured}));
+            return output::json(
+                &json!({"events": self.events, "streams": self.streams, "measured": measured}),
+            );
         }
         output::line("Average per event:")?;
         let rows: Vec<_> = measurements.iter().map(Measurement::as_row).collect();
@@ -139,14 +146,23 @@ impl Projections {
 impl Bench<'_> {
     async fn projection(&self, projection: Projection) -> Result<Vec<Measurement>, Failure> {
         let one_by_one = self.live(projection, Work::OneByOne, 1).await?;
-        let mut measurements = vec![one_by_one.clone(), self.live(projection, Work::Batches, MAX_MESSAGES).await?];
+        let mut measurements =
+            vec![one_by_one.clone(), self.live(projection, Work::Batches, MAX_MESSAGES).await?];
         for workers in &self.arguments.threads {
             measurements.extend(self.rebuild(projection, *workers).await?);
         }
-        Ok(measurements.into_iter().map(|measurement| measurement.compared_with(&one_by_one)).collect())
+        Ok(measurements
+            .into_iter()
+            .map(|measurement| measurement.compared_with(&one_by_one))
+            .collect())
     }
 
-    async fn live(&self, projection: Projection, work: Work, messages: usize) -> Result<Measurement, Failure> {
+    async fn live(
+        &self,
+        projection: Projection,
+        work: Work,
+        messages: usize,
+    ) -> Result<Measurement, Failure> {
         output::progress(&format!("{}: live, {messages} messages per delivery", projection.name));
         let deliveries = live::deliveries(&projection, &self.sample, messages)?;
         let events = deliveries.iter().map(|delivery| delivery.records.len()).sum::<usize>();
@@ -154,7 +170,14 @@ impl Bench<'_> {
         // Needed once per projection, so it is not part of an event's cost.
         failing(tables.projector().claim(&projection).await)?;
         let before = tables.begin();
-        let end = live::deliver(projection, deliveries, tables.projectors(), tables.readings(), &self.stop).await?;
+        let end = live::deliver(
+            projection,
+            deliveries,
+            tables.projectors(),
+            tables.readings(),
+            &self.stop,
+        )
+        .await?;
         let spent = end.ok_or_else(interrupted)?.since(&before);
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         Ok(Measurement {
@@ -167,11 +190,22 @@ impl Bench<'_> {
         })
     }
 
-    async fn rebuild(&self, projection: Projection, workers: u32) -> Result<Vec<Measurement>, Failure> {
+    async fn rebuild(
+        &self,
+        projection: Projection,
+        workers: u32,
+    ) -> Result<Vec<Measurement>, Failure> {
         output::progress(&format!("{}: rebuild, {workers} threads", projection.name));
         let tables = self.tables(projection, &format!("rebuild-{workers}")).await?;
         let (before, threads) = (tables.begin(), usize::try_from(workers).unwrap_or(1));
-        let phases = rebuild::rebuild(projection, threads, tables.projectors(), tables.readings(), &self.stop).await?;
+        let phases = rebuild::rebuild(
+            projection,
+            threads,
+            tables.projectors(),
+            tables.readings(),
+            &self.stop,
+        )
+        .await?;
         let rebuild::Phases { backfilled, verified } = phases.ok_or_else(interrupted)?;
         let events = self.verified_events(projection, &tables).await?;
         let measurement = |work, spent| Measurement {
@@ -189,15 +223,23 @@ impl Bench<'_> {
         ])
     }
 
-    /// The events that the rebuild applied. It must be complete, with every event that the projection follows.
-    async fn verified_events(&self, projection: Projection, tables: &Tables) -> Result<u32, Failure> {
+    /// The events that the rebuild applied. It must be complete, with every event that the
+    /// projection follows.
+    async fn verified_events(
+        &self,
+        projection: Projection,
+        tables: &Tables,
+    ) -> Result<u32, Failure> {
         let status = failing(tables.projector().status(&projection).await)?;
         let report = status.report.filter(|report| report.complete);
-        let report = report.ok_or_else(|| Failure::new("a rebuild is not complete", projection.name))?;
+        let report =
+            report.ok_or_else(|| Failure::new("a rebuild is not complete", projection.name))?;
         let events = u32::try_from(report.first_pass.events).unwrap_or(u32::MAX);
         let followed = self.history.events_of(&projection);
         let all = events == followed;
-        all.then_some(events).ok_or_else(|| Failure::new("a rebuild missed events", format!("{events} of {followed}")))
+        all.then_some(events).ok_or_else(|| {
+            Failure::new("a rebuild missed events", format!("{events} of {followed}"))
+        })
     }
 
     /// Creates new tables.
@@ -218,10 +260,14 @@ impl Bench<'_> {
 impl Tables {
     fn open(&self, clients: &Clients) -> (ReadModels, AuditIndex) {
         let client = &clients.dynamodb;
-        (ReadModels::new(client.clone(), &self.read_models), AuditIndex::new(client.clone(), &self.audit_index))
+        (
+            ReadModels::new(client.clone(), &self.read_models),
+            AuditIndex::new(client.clone(), &self.audit_index),
+        )
     }
 
-    /// A projector with its own connections and caches, as in a separate process. Its traffic is counted.
+    /// A projector with its own connections and caches, as in a separate process. Its traffic is
+    /// counted.
     fn projector(&self) -> Projector {
         let mut clients = Clients::loopback(&self.endpoints);
         clients.dynamodb = self.traffic.intercept(&clients.dynamodb);

@@ -76,7 +76,9 @@ async fn work(
         let changed = queue.changed.notified();
         match queue.next() {
             Next::Call(wake) => {
-                let next = projector.work(projection, &wake, SLICE, |_| std::future::ready(Ok(()))).await?;
+                let next = projector
+                    .work(projection, &wake, SLICE, |_| std::future::ready(Ok(())))
+                    .await?;
                 queue.done(&wake, next, read);
             }
             Next::Wait => changed.await,

@@ -5,8 +5,8 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
-    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
-    FinalizerInterceptorContextRef,
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
@@ -80,8 +80,12 @@ impl TrafficCounter {
 impl Traffic {
     /// The requests since an earlier moment.
     pub(super) fn since(&self, before: &Self) -> Self {
-        let count = |operation: &String| before.requests.get(operation).copied().unwrap_or_default();
-        let requests = self.requests.iter().map(|(operation, now)| (operation.clone(), now - count(operation)));
+        let count =
+            |operation: &String| before.requests.get(operation).copied().unwrap_or_default();
+        let requests = self
+            .requests
+            .iter()
+            .map(|(operation, now)| (operation.clone(), now - count(operation)));
         Self {
             requests: requests.filter(|(_, count)| *count > 0).collect(),
             refused: self.refused - before.refused,
@@ -127,7 +131,9 @@ impl Intercept for TrafficCounter {
         config.interceptor_state().store_put(Operation(operation.to_owned()));
         let reports_units = WRITES.contains(&operation) || READS.contains(&operation);
         let body = std::str::from_utf8(request.body().bytes().unwrap_or_default())?;
-        let Some(fields) = body.strip_prefix('{').filter(|_| reports_units && !body.contains(RETURN_CONSUMED)) else {
+        let Some(fields) =
+            body.strip_prefix('{').filter(|_| reports_units && !body.contains(RETURN_CONSUMED))
+        else {
             return Ok(());
         };
         let body = format!("{{{RETURN_CONSUMED}\"TOTAL\",{fields}");
@@ -190,7 +196,9 @@ fn operation_of(target: Option<&str>) -> &str {
 /// quotes, so only DynamoDB's own member is found.
 fn units(body: &str) -> f64 {
     let Some((_, consumed)) = body.rsplit_once(CONSUMED) else { return 0.0 };
-    let of_table = |consumed: &Value| consumed.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
+    let of_table = |consumed: &Value| {
+        consumed.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default()
+    };
     match serde_json::Deserializer::from_str(consumed).into_iter::<Value>().next() {
         Some(Ok(Value::Array(tables))) => tables.iter().map(of_table).sum(),
         Some(Ok(table)) => of_table(&table),
@@ -206,7 +214,10 @@ mod tests {
     fn units_are_found_wherever_the_answer_has_them() {
         for (body, expected) in [
             (r#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.5}}"#, 2.5),
-            (r#"{"ConsumedCapacity":[{"CapacityUnits":1},{"CapacityUnits":4}],"Responses":{}}"#, 5.0),
+            (
+                r#"{"ConsumedCapacity":[{"CapacityUnits":1},{"CapacityUnits":4}],"Responses":{}}"#,
+                5.0,
+            ),
             (r#"{"Items":[{"data":{"S":"{\"ConsumedCapacity\":{\"CapacityUnits\":9}}"}}]}"#, 0.0),
             ("{}", 0.0),
             ("", 0.0),
@@ -224,11 +235,17 @@ mod tests {
         now.count("Scan", true, r#"{"ConsumedCapacity":{"CapacityUnits":128}}"#);
         let since = now.since(&before);
         assert_eq!((since.requests["PutItem"], since.requests["Scan"], since.refused), (1, 1, 1));
-        assert!(since.write_units.abs() < 1e-9 && (since.read_units - 128.0).abs() < 1e-9, "{since:?}");
+        assert!(
+            since.write_units.abs() < 1e-9 && (since.read_units - 128.0).abs() < 1e-9,
+            "{since:?}"
+        );
     }
 
     #[test]
     fn an_operation_is_the_end_of_its_target() {
-        assert_eq!((operation_of(Some("DynamoDB_20120810.PutItem")), operation_of(None)), ("PutItem", ""));
+        assert_eq!(
+            (operation_of(Some("DynamoDB_20120810.PutItem")), operation_of(None)),
+            ("PutItem", "")
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Checks the requests to an engine.
 //!
-//! The engines listen on loopback. Every program on the machine can reach it, and so can web pages in a browser. A
-//! request is accepted only
+//! The engines listen on loopback. Every program on the machine can reach it, and so can web pages
+//! in a browser. A request is accepted only
 //!
 //! - with a `Host` that names loopback, which a page cannot send after DNS rebinding;
 //! - without `Origin`, which browsers add, also to preflight requests, and SDKs do not;
@@ -47,7 +47,9 @@ pub(crate) enum RequestRefusal {
     #[error("the Host header must name a loopback address")]
     OtherHost,
     /// It is unsigned, or signed by another algorithm.
-    #[error("the request {0}: sign it (Signature Version 4) with the access key that `ledgerfold dev` prints")]
+    #[error(
+        "the request {0}: sign it (Signature Version 4) with the access key that `ledgerfold dev` prints"
+    )]
     NotSigned(&'static str),
     /// It is signed with another key.
     #[error(
@@ -100,7 +102,12 @@ impl IntoResponse for RequestRefusal {
 }
 
 /// Serves an engine until `stop`. A request that is only half sent does not delay the end.
-pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKey, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Router,
+    key: &AccessKey,
+    stop: CancellationToken,
+) {
     let service = guarded(service, key);
     let no_room = server::overload_response(
         CONTENT_TYPE,
@@ -136,18 +143,24 @@ impl RequestGuard {
             return Err(RequestRefusal::OtherHost);
         }
         let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await;
-        let body: Bytes = body.map_err(|_| RequestRefusal::Body)?.map_err(|_| RequestRefusal::Body)?;
+        let body: Bytes =
+            body.map_err(|_| RequestRefusal::Body)?.map_err(|_| RequestRefusal::Body)?;
         self.verifier.verify(&parts, &body)?;
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 }
 
-/// Whether there is exactly one `Host`, and it names loopback. Any port is accepted, because a tunnel may have another.
+/// Whether there is exactly one `Host`, and it names loopback. Any port is accepted, because a
+/// tunnel may have another.
 fn names_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else { return false };
+    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next())
+    else {
+        return false;
+    };
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     matches!(name, "127.0.0.1" | "[::1]") || name.eq_ignore_ascii_case("localhost")
 }
 

@@ -1,7 +1,8 @@
 //! Verifies AWS Signature Version 4 as AWS does.
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. The
-//! request's age is not checked: a key is valid for one start of the engines only.
+//! Source:
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+//! The request's age is not checked: a key is valid for one start of the engines only.
 
 use super::RequestRefusal;
 use crate::local::engines::access_key::AccessKey;
@@ -54,11 +55,14 @@ impl Verifier {
         if request.uri.query().is_some_and(|query| !query.is_empty()) {
             return Err(RequestRefusal::NotSigned("has a query, which no operation needs"));
         }
-        let time =
-            single(&request.headers, "x-amz-date").ok_or(RequestRefusal::NotSigned("has no X-Amz-Date header"))?;
+        let time = single(&request.headers, "x-amz-date")
+            .ok_or(RequestRefusal::NotSigned("has no X-Amz-Date header"))?;
         let canonical = canonical_request(request, authorization.signed_headers, body)?;
-        let to_sign =
-            format!("{ALGORITHM}\n{time}\n{}\n{}", authorization.scope, hex(&Sha256::digest(canonical.as_bytes())));
+        let to_sign = format!(
+            "{ALGORITHM}\n{time}\n{}\n{}",
+            authorization.scope,
+            hex(&Sha256::digest(canonical.as_bytes()))
+        );
         let signing_key = self.signing_key(authorization.scope, time)?;
         let expected = calculate_signature(signing_key, to_sign.as_bytes());
         let matches = expected.as_bytes().ct_eq(authorization.signature.as_bytes());
@@ -68,10 +72,13 @@ impl Verifier {
     /// The signing key of a scope. Its date must be the request's.
     fn signing_key(&self, scope: &str, time: &str) -> Result<Vec<u8>, RequestRefusal> {
         let malformed = RequestRefusal::NotSigned("has a malformed credential scope or X-Amz-Date");
-        let [date, region, service, "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..] else {
+        let [date, region, service, "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..]
+        else {
             return Err(malformed);
         };
-        let signed_at = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok().filter(|_| time.starts_with(date));
+        let signed_at = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ")
+            .ok()
+            .filter(|_| time.starts_with(date));
         let Some(signed_at) = signed_at else { return Err(malformed) };
         // After a panic elsewhere the list is still valid.
         let mut keys = self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +86,8 @@ impl Verifier {
             return Ok(key.clone());
         }
         let signed_at = SystemTime::from(signed_at.and_utc());
-        let key = generate_signing_key(&self.key.secret, signed_at, region, service).as_ref().to_vec();
+        let key =
+            generate_signing_key(&self.key.secret, signed_at, region, service).as_ref().to_vec();
         if keys.len() >= MAX_SIGNING_KEYS {
             keys.remove(0);
         }
@@ -96,18 +104,30 @@ impl<'a> Authorization<'a> {
             parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
         };
         let (key_id, scope) = part("Credential")?.split_once('/')?;
-        Some(Self { key_id, scope, signed_headers: part("SignedHeaders")?, signature: part("Signature")? })
+        Some(Self {
+            key_id,
+            scope,
+            signed_headers: part("SignedHeaders")?,
+            signature: part("Signature")?,
+        })
     }
 }
 
-pub(super) fn canonical_request(request: &Parts, signed_headers: &str, body: &[u8]) -> Result<String, RequestRefusal> {
+pub(super) fn canonical_request(
+    request: &Parts,
+    signed_headers: &str,
+    body: &[u8],
+) -> Result<String, RequestRefusal> {
     let names: Vec<&str> = signed_headers.split(';').collect();
     if SIGNED.iter().any(|must| !names.contains(must)) {
-        return Err(RequestRefusal::NotSigned("has a signature that leaves out Host, X-Amz-Date or X-Amz-Target"));
+        return Err(RequestRefusal::NotSigned(
+            "has a signature that leaves out Host, X-Amz-Date or X-Amz-Target",
+        ));
     }
     let mut canonical = format!("{}\n{}\n\n", request.method, canonical_path(request.uri.path()));
     for name in names {
-        let value = canonical_value(&request.headers, name).ok_or(RequestRefusal::WrongSignature)?;
+        let value =
+            canonical_value(&request.headers, name).ok_or(RequestRefusal::WrongSignature)?;
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(canonical, "{name}:{value}");
     }

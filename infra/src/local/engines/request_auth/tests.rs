@@ -27,7 +27,10 @@ async fn only_the_key_of_this_start_signs_for_an_engine() {
     let (address, key) = engine().await;
     assert_eq!(lists_tables(address, key.clone()).await, Ok(()));
     let wrong_secret = AccessKey { secret: "test".to_owned(), ..key };
-    assert_eq!(lists_tables(address, wrong_secret).await, Err("InvalidSignatureException".to_owned()));
+    assert_eq!(
+        lists_tables(address, wrong_secret).await,
+        Err("InvalidSignatureException".to_owned())
+    );
     let other = AccessKey::generate().unwrap();
     assert_eq!(lists_tables(address, other).await, Err("UnrecognizedClientException".to_owned()));
 }
@@ -36,13 +39,15 @@ async fn only_the_key_of_this_start_signs_for_an_engine() {
 #[test]
 fn paths_and_values_take_their_canonical_form() {
     let (mut parts, ()) = Request::builder().uri("/a%20b/c.fifo").body(()).unwrap().into_parts();
-    let mut add = |name: &'static str, value| parts.headers.append(name, HeaderValue::from_static(value));
+    let mut add =
+        |name: &'static str, value| parts.headers.append(name, HeaderValue::from_static(value));
     add("host", "127.0.0.1:80");
     add("x-amz-date", "20150830T123600Z");
     add("x-amz-target", "  a   b ");
     add("x-amz-target", "c");
     parts.method = Method::POST;
-    let canonical = signature::canonical_request(&parts, "host;x-amz-date;x-amz-target", b"").unwrap();
+    let canonical =
+        signature::canonical_request(&parts, "host;x-amz-date;x-amz-target", b"").unwrap();
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(
         canonical,
@@ -64,7 +69,14 @@ fn hosts_of_an_engine_are_loopback_names() {
     for host in ["127.0.0.1:8000", "localhost:8000", "LOCALHOST:8000", "[::1]:8000", "127.0.0.1"] {
         assert!(named(host), "{host}");
     }
-    for host in ["", "evil.example:8000", "localhost.evil.example:8000", "10.0.0.1:8000", "[::2]", "127.0.0.1:evil"] {
+    for host in [
+        "",
+        "evil.example:8000",
+        "localhost.evil.example:8000",
+        "10.0.0.1:8000",
+        "[::2]",
+        "127.0.0.1:evil",
+    ] {
         assert!(!named(host), "{host}");
     }
     assert!(!names_loopback(&HeaderMap::new()));
