@@ -331,9 +331,7 @@ async fn a_command_costs_the_same_at_any_number_of_commits() {
         head = loaded.head;
         costs.push(cost.into_iter().max().unwrap());
         eprintln!(
-            "{until} commits: at most {} requests, snapshot {} bytes",
-            costs.last().unwrap(),
-            snapshot_bytes.last().unwrap()
+            "{until} commits: {costs:?} requests at most, snapshots of {snapshot_bytes:?} bytes"
         );
     }
     // The end of the stream in two pages, a put, sometimes a snapshot, and a page for a false
