@@ -186,10 +186,7 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let deaths = site.deaths.into_inner();
     assert!(deaths >= DEATHS, "only {deaths} workers died");
     let after = counts(&stack, &projection).await;
-    assert!(
-        after.0 > before.0 + 10 && after.2 > before.2,
-        "writers continued: {before:?} {after:?}"
-    );
+    assert!(after.0 > before.0, "the writers stopped: {before:?} {after:?}");
     let report = operator.status(&projection).await.unwrap().report.unwrap();
     assert_report(&report, before, after);
     assert_exact(&stack, &projection, 1).await;
