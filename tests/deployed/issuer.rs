@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 const AUDIENCE: &str = "bookshop";
 const KEY_ID: &str = "rsa-1";
 /// A key for these cases only.
-const KEY: &str = include_str!("../suite/api/keys/rsa.pem");
+const KEY: &str = include_str!("../suite/harness/keys/rsa.pem");
 
 /// All scopes.
 pub(crate) const ALL: [&str; 4] =
