@@ -1,6 +1,6 @@
 //! Cryptography of tokens with ring: it verifies RS256 and ES256, and signs ES256.
 //!
-//! `jsonwebtoken` has two providers of its own. This one spares their dependencies, since TLS links
+//! `jsonwebtoken` ships with two providers. This one spares their dependencies, since TLS links
 //! ring anyway.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};

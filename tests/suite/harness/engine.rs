@@ -1,7 +1,7 @@
 //! The engine that the environment names. Contract suites run the same cases on each engine.
 //!
 //! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on
-//! a file of its own. On this machine test credentials do; for AWS, region and credentials are
+//! a separate file. On this machine test credentials do; for AWS, region and credentials are
 //! those of the environment. `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at
 //! that endpoint.
 

@@ -106,7 +106,7 @@ fn only_the_command_path_puts_commits() {
 }
 
 #[test]
-fn nobody_may_change_or_remove_a_commit() {
+fn no_role_may_change_or_remove_a_commit() {
     for template in Template::both() {
         let grants = grants(&template);
         for action in CHANGES {
