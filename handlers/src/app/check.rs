@@ -15,8 +15,8 @@ const DEAD: &str = "-dead";
 /// The category of the streams that record reads of the audit trail.
 const ACCESS: &str = "access";
 /// The first segments of the paths that every system has.
-const PATHS_OF_SYSTEM: [&str; 6] =
-    ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
+const PATHS_OF_SYSTEM: [&str; 7] =
+    ["audit", "commands", "console", "healthz", "openapi.json", "projections", "readyz"];
 
 impl App {
     /// A sentence for each mistake.
