@@ -23,15 +23,15 @@ export function run(...words) {
   return done.stdout.trim();
 }
 
-/** A folder that the end of the tests removes. */
-export function folder(t) {
+/** A folder that is removed when all programs have ended. */
+export function folder() {
   const path = mkdtempSync(join(tmpdir(), "console-"));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
+  process.on("exit", () => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
 /** A running `dev`. It is stopped at the end of the test, by its own process. */
-export async function dev(t, { app = "bookshop", data = folder(t), port = 0, options = [] } = {}) {
+export async function dev(t, { app = "bookshop", data = folder(), port = 0, options = [] } = {}) {
   const words = ["dev", "--port", String(port), "--data", join(data, "data"), ...options];
   const child = spawn(program(app), words, { stdio: ["ignore", "pipe", "pipe"] });
   let greeting = "";
@@ -137,8 +137,8 @@ export async function eventually(condition, what) {
 }
 
 /** Options and tokens of a `dev --auth`. */
-export function issuer(t) {
-  const tokens = join(folder(t), "tokens");
+export function issuer() {
+  const tokens = join(folder(), "tokens");
   run("tokens", "create", "--dir", tokens);
   return {
     options: ["--auth", join(tokens, "jwks.json"), "--issuer", "ledgerfold-tokens", "--audience", "ledgerfold"],

@@ -6,7 +6,7 @@ import { config, loadConfig, observable, useObservable } from "./config.js";
 import { cut, visible } from "./format.js";
 import { grantedScopes, Login, mustSignIn, returnFromIssuer, session } from "./login.js";
 import { Announcer, announcement } from "./parts.js";
-import { link, route } from "./routing.js";
+import { link, readAddress, route } from "./routing.js";
 import { Commands } from "./page-commands.js";
 import { Live } from "./page-live.js";
 import { Overview } from "./page-overview.js";
@@ -109,6 +109,7 @@ async function start() {
   try {
     await loadConfig();
     await returnFromIssuer();
+    readAddress();
   } catch (error) {
     failure.set(error);
     render(html`<${Start} />`, root);

@@ -1,22 +1,15 @@
 // Text for people. Times are those of the server; the client's clock is never used.
 
-const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, {
-  month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-  fractionalSecondDigits: 3, hourCycle: "h23",
-});
+const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const TIME = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
 const NUMBER = new Intl.NumberFormat();
 
+/** The day and the time of a time of the server, in the reader's zone. */
 export function localTime(text) {
   const time = Date.parse(text);
-  return Number.isNaN(time) ? String(text) : DAY_AND_TIME.format(time);
-}
-
-export function clockTime(text) {
-  const time = Date.parse(text);
-  return Number.isNaN(time) ? String(text) : TIME.format(time);
+  return Number.isNaN(time) ? ["", String(text)] : [DAY.format(time), TIME.format(time)];
 }
 
 export function utcTime(text) {

@@ -1,7 +1,7 @@
 // Small parts of all pages.
 
 import { html, useEffect, useRef, useState } from "./preact-htm.js";
-import { bytes, clockTime, cut, localTime, utcTime, visible } from "./format.js";
+import { bytes, cut, localTime, utcTime, visible } from "./format.js";
 import { observable, useObservable } from "./config.js";
 import { grantedScopes, session } from "./login.js";
 
@@ -9,9 +9,10 @@ import { grantedScopes, session } from "./login.js";
 export const announcement = observable("");
 
 /** A time of the server in the reader's zone, with the UTC time in its title. */
-export function Time({ at, short = false }) {
+export function Time({ at }) {
   if (!at) return html`<span class="muted">–</span>`;
-  return html`<time datetime=${at} title=${utcTime(at)}>${short ? clockTime(at) : localTime(at)}</time>`;
+  const [day, time] = localTime(at);
+  return html`<time datetime=${at} title=${utcTime(at)}><span class="day">${day}, </span>${time}</time>`;
 }
 
 /** An id, cut in its middle, with its whole text in the title and a button that copies it. */

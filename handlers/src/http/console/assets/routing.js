@@ -17,7 +17,11 @@ function decoded(text) {
 }
 
 export const route = observable(read());
-addEventListener("hashchange", () => route.set(read()));
+/** Reads the address again: the history changes it without an event. */
+export function readAddress() {
+  route.set(read());
+}
+addEventListener("hashchange", readAddress);
 
 /** The address of a page. Empty values of `query` are left out. */
 export function link(page, id = "", query = {}) {
@@ -37,5 +41,5 @@ export function go(target) {
 export function keepInAddress(query) {
   const { page, id } = route.get();
   history.replaceState(null, "", link(page, id, query));
-  route.set(read());
+  readAddress();
 }

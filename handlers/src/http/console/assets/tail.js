@@ -75,25 +75,27 @@ export function useTail(from, filter) {
 
 async function follow({ from, filter, buffer, signal, take, report }) {
   let backoff = 1000;
+  let failed = false;
   while (!signal.aborted) {
     await whenVisible(signal);
     if (signal.aborted) return;
     const begun = performance.now();
     const first = buffer.next === null;
     const begin = first ? from : { after: buffer.next };
-    // The first answer must not wait, and neither must one behind the end.
-    const wait = waits() && !first && buffer.next === buffer.end ? config.wait : undefined;
+    // The first answer must not wait, nor the first after a failure, nor one behind the end.
+    const wait = waits() && !first && !failed && buffer.next === buffer.end ? config.wait : undefined;
     try {
       const page = await call(operations.tail, { query: { ...begin, limit: PAGE, wait, ...filter }, signal });
       if (signal.aborted) return;
       take(page);
-      backoff = 1000;
+      [backoff, failed] = [1000, false];
       const isAtEnd = page.next === page.end;
       if (isAtEnd && !waits()) await pause(pollPause(), signal);
       else if (isAtEnd && page.events.length === 0) await pause(MIN_ROUND_MS - (performance.now() - begun), signal);
     } catch (error) {
       if (signal.aborted) return;
       const isTemporary = [0, 408, 429, 500, 502, 503, 504].includes(error.status);
+      failed = true;
       report(isTemporary ? "retrying" : "stopped", error);
       if (!isTemporary) return;
       await pause(backoff, signal);
