@@ -16,7 +16,7 @@ use crate::engine::project_error::ProjectError;
 use crate::engine::single_stream::SingleStream;
 use crate::generations::Generations;
 use crate::generations::registry::Registry;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::stream_read::TimeLimit;
 use crate::tables::read_models::{ListCursor, ListPage, ReadModels};
 use crate::tables::row::Generation;
@@ -227,6 +227,14 @@ impl Projector {
             // A process writes no rows: its runner calls `react`.
             Kind::Process => Vec::new(),
         }
+    }
+
+    /// The journal, and the generation that is read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn journal(&self) -> Result<(&Journal, u32), TableError> {
+        Ok((&self.journal, self.active(&journal::PROJECTION).await?.number))
     }
 
     pub(crate) fn journal_append(&self, generation: u32) -> JournalAppend<'_> {
