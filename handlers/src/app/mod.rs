@@ -82,6 +82,7 @@ pub(crate) use dispatch::{CommandError, is_clock_skew, is_final, is_unreadable};
 pub(crate) use identity::identity;
 pub(crate) use route::{CommandRoute, ListRoute, RowRoute, Target};
 
+use crate::audit::access;
 use crate::process::Process;
 use eventstore::{InvalidStreamId, StreamId};
 use projections::{Projection, Projector, audit_index, journal};
@@ -290,6 +291,13 @@ impl App {
 
     pub(crate) fn commands_across(&self) -> &[Arc<Across>] {
         &self.across
+    }
+
+    /// The categories of its streams by name, with that of the readings of the audit trail.
+    pub fn categories(&self) -> Vec<String> {
+        let own = self.aggregates.iter().map(|aggregate| aggregate.category());
+        let all: BTreeSet<&str> = own.chain([access::CATEGORY]).collect();
+        all.into_iter().map(str::to_owned).collect()
     }
 
     /// The aggregate of that category.

@@ -69,7 +69,8 @@ impl Journal {
             batches_at_once = (room * batches.len() / new.len()).max(1);
             entries.extend(new);
         }
-        Ok(JournalPage { entries, next, end })
+        // Others append meanwhile.
+        Ok(JournalPage { entries, next, end: end.max(next) })
     }
 
     /// The entry at a position, strongly consistent.

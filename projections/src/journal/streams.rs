@@ -4,7 +4,7 @@ use super::Journal;
 use super::stream_end::{SHARDS, StreamEnd, shard_key};
 use crate::tables::row::Item;
 use crate::tables::table::TableError;
-use eventstore::StreamId;
+use eventstore::{Hash, StreamId};
 use futures::{StreamExt, TryStreamExt};
 
 /// After every character that a stream's name may have.
@@ -19,6 +19,8 @@ pub struct JournaledStream {
     pub stream: StreamId,
     /// The version of its last event.
     pub version: u64,
+    /// The hash of its last commit.
+    pub hash: Hash,
     /// The position of its last commit.
     pub position: u64,
 }
@@ -67,7 +69,12 @@ impl Journal {
         let mut streams = Vec::new();
         for item in shards.iter().flatten() {
             let (stream, StreamEnd { position, reached }) = StreamEnd::from_item(item)?;
-            streams.push(JournaledStream { stream, version: reached.version, position });
+            streams.push(JournaledStream {
+                stream,
+                version: reached.version,
+                hash: reached.hash,
+                position,
+            });
         }
         streams.sort_by(|one, other| one.stream.cmp(&other.stream));
         let more = streams.len() > limit;

@@ -304,7 +304,7 @@ async fn requests_match_their_description() {
         assert!(declared.contains(group), "{group} is not declared");
     }
     let name = &document["paths"]["/projections/{name}"]["get"]["parameters"][0]["schema"];
-    let names = ["orders", "stock", "bestsellers", "audit", "fulfilment"];
+    let names = ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"];
     assert_eq!(name["enum"].as_array().unwrap().len(), names.len(), "{name}");
     let path = &document["paths"]["/orders"]["post"];
     assert_eq!(path["security"][0], json!({}), "without --auth no token is needed");
