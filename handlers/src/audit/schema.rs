@@ -139,9 +139,11 @@ pub(crate) struct TailEvents {
 pub(crate) struct PlacedEvent {
     /// The position of its commit. Events of one commit have the same.
     pub(crate) position: u64,
+    /// The stream.
+    pub(crate) stream: String,
     /// The event.
     #[serde(flatten)]
-    pub(crate) event: FoundEvent,
+    pub(crate) event: AuditedEvent,
 }
 
 /// A page of streams.

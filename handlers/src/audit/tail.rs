@@ -195,7 +195,11 @@ impl Serialize for TailPage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events = self.events.iter();
         let events = events
-            .map(|(position, event)| PlacedEvent { position: *position, event: event.found() })
+            .map(|(position, found)| PlacedEvent {
+                position: *position,
+                stream: found.stream.to_string(),
+                event: found.audited(),
+            })
             .collect();
         let (next, end) = (self.next.to_string(), self.end.to_string());
         TailEvents { events, damaged: self.damaged.clone(), next, end }.serialize(serializer)

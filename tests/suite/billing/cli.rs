@@ -31,7 +31,10 @@ async fn the_program_and_its_parts_have_the_apps_names() {
     );
     let (status, _, said) = run(["projection", "status", "orders"]).await;
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("accounts, revenue, audit, journal, payments"), "the names that it has: {said}");
+    assert!(
+        said.contains("accounts, revenue, audit, journal, payments"),
+        "the names that it has: {said}"
+    );
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ async fn an_invalid_step_starts_nothing() {
         ("drop", "known: generation"),
         ("pause", "no field is known"),
         ("cancel", "no field is known"),
-        ("rollback", "no field is known"),
+        ("rollback", "known: accept_new_positions"),
         ("redrive", "no field is known"),
     ] {
         let path = format!("/projections/orders/{step}");

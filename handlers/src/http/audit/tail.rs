@@ -2,9 +2,9 @@
 
 use crate::audit::schema::{StreamList, StreamsVerified, TailEvents};
 use crate::audit::{Call, StreamSelection, TailFilter, TailPage, TailStart};
+use crate::http::ApiState;
 use crate::http::params::{Params, cursor_text};
 use crate::http::request_headers::AuditReader;
-use crate::http::ApiState;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;

@@ -59,7 +59,7 @@ pub(super) enum Audit {
     Tail(Box<tail::Tail>),
     /// List the streams by category and name.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit streams --category CATEGORY\n  ledgerfold audit streams --prefix CATEGORY-01 --limit 20 --json"
+        after_help = "Examples:\n  ledgerfold audit streams --category CATEGORY\n  ledgerfold audit streams --begins-with CATEGORY-01 --limit 20 --json"
     )]
     Streams(streams::Streams),
     /// Draw the causation tree of a business process: its commands, their events, the commands that

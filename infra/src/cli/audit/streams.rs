@@ -15,7 +15,7 @@ pub(in crate::cli) struct Streams {
     category: Option<String>,
     /// Only streams whose names begin with this: a category, '-', and the beginning of a key.
     #[arg(long, value_name = "TEXT", conflicts_with = "category")]
-    prefix: Option<String>,
+    begins_with: Option<String>,
     /// Begin after this stream.
     #[arg(long, value_name = "STREAM")]
     after: Option<StreamId>,
@@ -30,15 +30,15 @@ pub(in crate::cli) struct Streams {
 
 impl Streams {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let prefix = self.prefix.as_deref().map(|prefix| {
+        let prefix = self.begins_with.as_deref().map(|prefix| {
             let parts = prefix.split_once('-').filter(|(category, _)| !category.is_empty());
             parts.unwrap_or_else(|| {
-                wrong_use("--prefix needs a category and '-', such as CATEGORY-01".to_owned())
+                wrong_use("--begins-with needs a category and '-', such as CATEGORY-01".to_owned())
             })
         });
         let arguments = vec![
             ("category", self.category.clone()),
-            ("prefix", self.prefix.clone()),
+            ("prefix", self.begins_with.clone()),
             ("after", self.after.as_ref().map(StreamId::to_string)),
         ];
         let actor = self.actor.actor.as_ref();
