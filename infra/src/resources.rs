@@ -28,6 +28,8 @@ pub struct Resources {
     pub read_models: String,
     /// The table of the audit index.
     pub audit_index: String,
+    /// The table of the journal.
+    pub journal: String,
     /// The table of asynchronous commands.
     pub commands: String,
     /// A queue for each read model and each process.
@@ -50,6 +52,9 @@ pub enum ResourceError {
     /// The table of the audit index.
     #[error("the table of the audit index cannot be created")]
     AuditIndex(#[source] TableError),
+    /// The table of the journal.
+    #[error("the table of the journal cannot be created")]
+    Journal(#[source] TableError),
     /// The table of asynchronous commands.
     #[error("the table of commands cannot be created")]
     Commands(#[source] CommandTableError),
@@ -77,6 +82,7 @@ pub async fn create(
     system.event_store().create_table().await.map_err(ResourceError::Events)?;
     system.read_models().create_table().await.map_err(ResourceError::ReadModels)?;
     system.audit_index().create_table().await.map_err(ResourceError::AuditIndex)?;
+    system.journal().create_table().await.map_err(ResourceError::Journal)?;
     system.command_statuses().create_table().await.map_err(ResourceError::Commands)?;
     let mut routes = Vec::new();
     for consumer in app.consumers().iter().map(Projection::consumer) {
@@ -93,11 +99,12 @@ pub async fn create(
         create_queues(clients, &name, &dead, CommandWorker::QUEUE_RECEIVES).await?;
     let (events, read_models, audit_index) =
         (names.events(), names.read_models(), names.audit_index());
-    let commands = names.commands();
+    let (journal, commands) = (names.journal(), names.commands());
     Ok(Resources {
         events,
         read_models,
         audit_index,
+        journal,
         commands,
         routes,
         rebuild_queue_url,

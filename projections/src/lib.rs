@@ -13,6 +13,7 @@
 //! | `tables` | the table of read models, its rows and their positions |
 //! | `definition` | projections, consumers, the context of a fold |
 //! | [`audit_index`] | the index of all commits |
+//! | [`journal`] | one sequence of all commits |
 //! | `generations` | which generation is read, which ones are written, the current job |
 //! | `engine` | the projector, gaps, parked streams, heartbeats |
 //! | `reactor` | events for processes, and the state of process instances |
@@ -22,6 +23,7 @@ pub mod audit_index;
 mod definition;
 mod engine;
 mod generations;
+pub mod journal;
 mod reactor;
 pub mod rebuild;
 mod stream_read;
@@ -46,6 +48,7 @@ pub use reactor::{ReactError, Stopped};
 pub use stream_read::TimeLimit;
 pub use tables::position::Divergence;
 pub use tables::read_models::{ListCursor, ListPage, ReadModels};
+pub use tables::removal::{RemoveCursor, RemovedSlice};
 pub use tables::row::{Listing, Row, RowData, UnreadableRow};
 pub use tables::table::TableError;
 

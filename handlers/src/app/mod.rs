@@ -82,9 +82,10 @@ pub(crate) use dispatch::{CommandError, is_clock_skew, is_final, is_unreadable};
 pub(crate) use identity::identity;
 pub(crate) use route::{CommandRoute, ListRoute, RowRoute, Target};
 
+use crate::audit::access;
 use crate::process::Process;
 use eventstore::{InvalidStreamId, StreamId};
-use projections::{Projection, Projector, audit_index};
+use projections::{Projection, Projector, audit_index, journal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -94,7 +95,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 /// The aggregates, read models, processes and routes of one system, and its names. Every app starts
-/// with the audit index. Cheap to clone.
+/// with the audit index and the journal. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     name: &'static str,
@@ -122,7 +123,7 @@ pub struct InvalidApp {
 }
 
 impl App {
-    /// An app with the audit index and nothing else.
+    /// An app with the audit index, the journal and nothing else.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -131,7 +132,7 @@ impl App {
             description: "",
             aggregates: Vec::new(),
             across: Vec::new(),
-            consumers: vec![audit_index::PROJECTION],
+            consumers: vec![audit_index::PROJECTION, journal::PROJECTION],
             processes: Vec::new(),
             routes: Vec::new(),
             extra: Vec::new(),
@@ -169,6 +170,19 @@ impl App {
     /// Whether it has the audit index.
     pub fn has_audit_index(&self) -> bool {
         self.consumer(audit_index::PROJECTION.name).is_some()
+    }
+
+    /// Leaves out the journal. Then there is no order over all streams, so that nothing can follow
+    /// all commits from a position, and streams cannot be listed.
+    #[must_use]
+    pub fn without_journal(mut self) -> Self {
+        self.consumers.retain(|known| known.name != journal::PROJECTION.name);
+        self
+    }
+
+    /// Whether it has the journal.
+    pub fn has_journal(&self) -> bool {
+        self.consumer(journal::PROJECTION.name).is_some()
     }
 
     /// Adds an aggregate.
@@ -215,10 +229,10 @@ impl App {
     /// Adds a read model.
     #[must_use]
     pub fn read_model(mut self, projection: Projection) -> Self {
-        // Lists show read models first, then the audit index, then processes.
-        let is_later = |known: &Projection| {
-            known.name == audit_index::PROJECTION.name || !known.is_read_model()
-        };
+        // Lists show read models first, then the audit index and the journal, then processes.
+        let of_machine = [audit_index::PROJECTION.name, journal::PROJECTION.name];
+        let is_later =
+            |known: &Projection| of_machine.contains(&known.name) || !known.is_read_model();
         let place = self.consumers.iter().position(is_later).unwrap_or(self.consumers.len());
         self.consumers.insert(place, projection);
         self
@@ -279,6 +293,13 @@ impl App {
         &self.across
     }
 
+    /// The categories of its streams by name, with that of the readings of the audit trail.
+    pub fn categories(&self) -> Vec<String> {
+        let own = self.aggregates.iter().map(|aggregate| aggregate.category());
+        let all: BTreeSet<&str> = own.chain([access::CATEGORY]).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
     /// The aggregate of that category.
     pub(crate) fn aggregate_of(&self, category: &str) -> Option<&Arc<dyn AnyAggregate>> {
         self.aggregates.iter().find(|aggregate| aggregate.category() == category)
@@ -331,7 +352,7 @@ impl App {
         self.processes.iter().find(|process| process.projection().name == name)
     }
 
-    /// What can be rebuilt: read models and the audit index.
+    /// What can be rebuilt: read models, the audit index and the journal.
     pub fn read_models(&self) -> impl Iterator<Item = &Projection> {
         self.consumers.iter().filter(|projection| projection.is_read_model())
     }

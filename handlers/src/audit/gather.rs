@@ -1,4 +1,5 @@
-//! Reads the commits of index entries from their streams, and compares both.
+//! Reads the commits of entries from their streams, and compares both. The entries are those of the
+//! audit index or of the journal.
 
 use super::OpenTrail;
 use super::chain::follows;
@@ -7,6 +8,7 @@ use eventstore::{
 };
 use futures::{StreamExt, TryStreamExt};
 use projections::audit_index::IndexEntry;
+use projections::journal::JournalEntry;
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -16,7 +18,7 @@ const CONCURRENT_READS: usize = 10;
 /// The most events of a part.
 const PART_EVENTS: u64 = 500;
 
-/// A commit in the index that is missing or changed in its stream.
+/// A commit in the index or the journal that is missing or changed in its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, thiserror::Error)]
 #[error("stream {stream} is damaged at version {version}: {reason}")]
 pub struct DamagedCommit {
@@ -26,6 +28,43 @@ pub struct DamagedCommit {
     pub version: u64,
     /// What is wrong with it.
     pub reason: String,
+}
+
+/// An entry that knows a commit.
+pub(super) trait KnowsCommit {
+    /// What has the entry.
+    const KNOWN_BY: &str;
+
+    /// The stream, and the versions of the commit's first and last event.
+    fn place(&self) -> (&StreamId, u64, u64);
+
+    /// What the commit has otherwise than the entry.
+    fn differences(&self, commit: &Commit) -> Vec<&'static str>;
+}
+
+impl KnowsCommit for IndexEntry {
+    const KNOWN_BY: &str = "the audit index";
+
+    fn place(&self) -> (&StreamId, u64, u64) {
+        (&self.stream, self.version, self.last_version)
+    }
+
+    fn differences(&self, commit: &Commit) -> Vec<&'static str> {
+        self.differences(&Self::of(&self.stream, commit))
+    }
+}
+
+impl KnowsCommit for JournalEntry {
+    const KNOWN_BY: &str = "the journal";
+
+    fn place(&self) -> (&StreamId, u64, u64) {
+        (&self.stream, self.version, self.last_version)
+    }
+
+    fn differences(&self, commit: &Commit) -> Vec<&'static str> {
+        let is_same = self.hash == commit.hash && self.last_version == commit.last_version();
+        if is_same { Vec::new() } else { vec!["hash"] }
+    }
 }
 
 /// A commit of a stream, or what is wrong with it.
@@ -56,7 +95,10 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn gather(&self, found: &[IndexEntry]) -> Result<Vec<Gathered>, StoreError> {
+    pub(super) async fn gather<K: KnowsCommit>(
+        &self,
+        found: &[K],
+    ) -> Result<Vec<Gathered>, StoreError> {
         let store = &self.store;
         // The futures own their parts: with borrowed parts they would not be `Send`.
         let reads = parts(found).into_iter().map(|part| read(store.clone(), part));
@@ -64,11 +106,11 @@ impl OpenTrail {
         let read: Vec<ReadPart> = reads.try_collect().await?;
         let mut commits: ReadPart = read.into_iter().flatten().collect();
         let in_order = found.iter().map(|found| {
-            let (stream, version) = (found.stream.clone(), found.version);
+            let (stream, version, _) = found.place();
             let commit = commits.remove(&(stream.clone(), version)).unwrap_or_else(|| Err(gone()));
             let commit = commit.and_then(|linked| same(found, linked));
-            commit.map(|commit| (stream, commit)).map_err(|reason| DamagedCommit {
-                stream: found.stream.to_string(),
+            commit.map(|commit| (stream.clone(), commit)).map_err(|reason| DamagedCommit {
+                stream: stream.to_string(),
                 version,
                 reason,
             })
@@ -79,12 +121,12 @@ impl OpenTrail {
 
 /// The commit, if it is the one of the entry: it may have been changed or replaced. Fields that the
 /// entry does not have are checked by the hash chain.
-fn same(found: &IndexEntry, Linked { commit, broken }: Linked) -> Result<Commit, String> {
-    let differences = found.differences(&IndexEntry::of(&found.stream, &commit));
-    match differences.as_slice() {
+fn same<K: KnowsCommit>(found: &K, Linked { commit, broken }: Linked) -> Result<Commit, String> {
+    match found.differences(&commit).as_slice() {
         [] => broken.map_or(Ok(commit), Err),
         names => Err(format!(
-            "the commit is not the one that the audit index knows: another {}",
+            "the commit is not the one that {} knows: another {}",
+            K::KNOWN_BY,
             names.join(", ")
         )),
     }
@@ -95,9 +137,8 @@ fn gone() -> String {
 }
 
 /// The entries as few parts: consecutive commits of a stream are read together.
-fn parts(found: &[IndexEntry]) -> Vec<Part> {
-    let mut spans: Vec<_> =
-        found.iter().map(|found| (&found.stream, found.version, found.last_version)).collect();
+fn parts<K: KnowsCommit>(found: &[K]) -> Vec<Part> {
+    let mut spans: Vec<_> = found.iter().map(KnowsCommit::place).collect();
     spans.sort();
     let mut parts: Vec<Part> = Vec::new();
     for (stream, first, last) in spans {

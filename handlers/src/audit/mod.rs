@@ -8,6 +8,8 @@
 //! | `chain.rs` | checks each commit by the one before |
 //! | `export.rs` | a search as a file, in bounded memory |
 //! | `verify.rs` | verifies streams: hash chains and ends |
+//! | `tail.rs` | all commits from a position of the journal on |
+//! | `streams.rs` | the streams of the journal, listed and verified |
 //! | `trace.rs` | the tree of causes of a correlation id |
 //! | `replay.rs` | the state of a stream as of a version or a time, by its read model's fold |
 //! | `difference.rs` | the difference between two such states, field by field |
@@ -26,6 +28,8 @@ mod reading;
 mod replay;
 pub(crate) mod schema;
 mod search;
+mod streams;
+mod tail;
 mod trace;
 mod tree;
 mod values;
@@ -42,6 +46,8 @@ pub use occurrence::Occurrence;
 pub use reading::{AuditTrail, Call, NotRecorded, OpenTrail, Reader};
 pub use replay::{Moment, StateAt};
 pub use search::{FoundPage, Search};
+pub use streams::{ListedStreams, StreamSelection, VerifiedStreams};
+pub use tail::{InvalidJournalPosition, JournalPosition, TailFilter, TailPage, TailStart};
 pub use trace::{Trace, TracedCommand, TracedEvent};
 
 use chrono::{DateTime, Utc};
@@ -60,6 +66,27 @@ pub enum AuditError {
     /// The app has no audit index, in which commits of all streams are found.
     #[error("this app has no audit index: name a stream")]
     NoIndex,
+    /// The app has no journal.
+    #[error(
+        "this app has no journal: all commits cannot be followed, and streams cannot be listed"
+    )]
+    NoJournal,
+    /// The position is one of another generation of the journal.
+    #[error(
+        "position {position} is of another journal: it was rebuilt, and positions changed. Begin again from 0, or from the end"
+    )]
+    OtherJournal {
+        /// The position.
+        position: JournalPosition,
+    },
+    /// No commit has that position yet.
+    #[error("position {position} is beyond the end of the journal, which is {end}")]
+    BeyondEnd {
+        /// The position.
+        position: JournalPosition,
+        /// The end.
+        end: JournalPosition,
+    },
     /// No read model has a row for each stream of that category, so that there is no state to show.
     #[error(
         "no read model follows the streams of category {0:?}, so that they have no state to show"

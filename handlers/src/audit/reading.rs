@@ -7,8 +7,8 @@ use crate::app::canonical_json::CanonicalJson;
 use crate::app::command_id::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidStreamId,
-    StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidId,
+    InvalidStreamId, StreamId,
 };
 use projections::Projector;
 use serde_json::json;
@@ -65,6 +65,10 @@ pub enum Call {
     Diff,
     /// Events as a file.
     Export,
+    /// All commits from a position on.
+    Tail,
+    /// The names of streams.
+    Streams,
 }
 
 /// The reading could not be recorded, so the query is not answered.
@@ -76,6 +80,9 @@ pub enum NotRecorded {
     /// The query cannot be serialized, which is a defect.
     #[error("the query is no JSON")]
     Json(#[from] serde_json::Error),
+    /// The hour is no id: its year has more digits than fit.
+    #[error("the reading of this hour has no id")]
+    Id(#[from] InvalidId),
     /// Today has no stream: its year has more digits than fit.
     #[error("the stream of today's readings has no name")]
     Stream(#[from] InvalidStreamId),
@@ -92,6 +99,8 @@ impl Call {
             Self::At => "at",
             Self::Diff => "diff",
             Self::Export => "export",
+            Self::Tail => "tail",
+            Self::Streams => "streams",
         }
     }
 }
@@ -120,12 +129,33 @@ impl AuditTrail {
         about: BTreeMap<String, String>,
     ) -> Result<OpenTrail, NotRecorded> {
         let command = ReadAuditTrail { call: call.as_str().to_owned(), about };
-        let request = request(reader, &command, new_id(&self.store), self.store.now())?;
-        match self.record(request.clone(), &command).await {
+        self.open_as(reader, &command, new_id(&self.store)).await
+    }
+
+    /// Opens the trail for a reader who follows it. That is recorded once an hour: else each
+    /// reading would be one more commit to read.
+    ///
+    /// # Errors
+    /// [`NotRecorded`].
+    pub async fn open_to_follow(&self, reader: &Reader) -> Result<OpenTrail, NotRecorded> {
+        let command =
+            ReadAuditTrail { call: Call::Tail.as_str().to_owned(), about: BTreeMap::new() };
+        let hour = self.store.now().format("tail-%Y-%m-%dT%H");
+        self.open_as(reader, &command, Id::new(hour.to_string())?).await
+    }
+
+    async fn open_as(
+        &self,
+        reader: &Reader,
+        command: &ReadAuditTrail,
+        command_id: Id,
+    ) -> Result<OpenTrail, NotRecorded> {
+        let request = request(reader, command, command_id, self.store.now())?;
+        match self.record(request.clone(), command).await {
             Err(error @ (ExecuteError::Corrupt(_) | ExecuteError::Unreadable(_))) => {
                 let apart = apart(&request)?;
                 log_corrupt(&request.stream, &error);
-                self.record(CommandRequest { stream: apart, ..request }, &command).await?;
+                self.record(CommandRequest { stream: apart, ..request }, command).await?;
             }
             recorded => recorded?,
         }

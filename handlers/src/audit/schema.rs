@@ -119,3 +119,73 @@ pub(crate) struct BrokenAt {
     /// Why it does not fit.
     pub(crate) reason: String,
 }
+
+/// A part of the journal.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TailEvents {
+    /// The events that fit, in the order of the journal.
+    pub(crate) events: Vec<PlacedEvent>,
+    /// Commits that are missing or changed in their streams. After a restore of the table of
+    /// events, the lost ones are here.
+    pub(crate) damaged: Vec<DamagedCommit>,
+    /// Send it as `after` to get what comes next.
+    pub(crate) next: String,
+    /// The end of the journal. If `next` is the same, nothing more is there yet.
+    pub(crate) end: String,
+}
+
+/// An event with the position of its commit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlacedEvent {
+    /// The position of its commit. Events of one commit have the same.
+    pub(crate) position: u64,
+    /// The stream.
+    pub(crate) stream: String,
+    /// The event.
+    #[serde(flatten)]
+    pub(crate) event: AuditedEvent,
+}
+
+/// A page of streams.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamList {
+    /// The streams, by category and name.
+    pub(crate) streams: Vec<StreamSummary>,
+    /// The next page.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// A stream.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamSummary {
+    /// Its name.
+    pub(crate) stream: String,
+    /// The version of its last event in the journal.
+    pub(crate) version: u64,
+    /// The position of its last commit.
+    pub(crate) position: u64,
+}
+
+/// The verification of a page of streams.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamsVerified {
+    /// How many streams were verified.
+    pub(crate) streams: u64,
+    /// How many of their commits fit.
+    pub(crate) commits: u64,
+    /// The streams that do not fit.
+    pub(crate) broken: Vec<BrokenStream>,
+    /// The next page.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// A stream that does not fit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BrokenStream {
+    /// Its name.
+    pub(crate) stream: String,
+    /// The version of the first commit that does not fit.
+    pub(crate) version: u64,
+    /// Why it does not fit.
+    pub(crate) reason: String,
+}

@@ -14,6 +14,7 @@ use aws_sdk_sqs::Client as Sqs;
 use eventstore::{EventStore, Options};
 use futures::future::try_join_all;
 use projections::audit_index::AuditIndex;
+use projections::journal::Journal;
 use projections::{Projection, Projector, ReadModels};
 use std::sync::{Arc, OnceLock};
 
@@ -25,12 +26,13 @@ pub struct System {
     sqs: Sqs,
     names: Names,
     commands: Arc<OnceLock<Dispatcher>>,
+    journal: Arc<OnceLock<Journal>>,
 }
 
 impl System {
     /// The system of an app under those names, wherever the clients lead.
     pub fn new(app: App, dynamodb: DynamoDb, sqs: Sqs, names: Names) -> Self {
-        Self { app, dynamodb, sqs, names, commands: Arc::default() }
+        Self { app, dynamodb, sqs, names, commands: Arc::default(), journal: Arc::default() }
     }
 
     /// Its app.
@@ -75,9 +77,16 @@ impl System {
         AuditIndex::new(self.dynamodb.clone(), self.names.audit_index())
     }
 
+    /// Its journal. All parts of one system share what they know of its end.
+    pub fn journal(&self) -> Journal {
+        let journal = || Journal::new(self.dynamodb.clone(), self.names.journal());
+        self.journal.get_or_init(journal).clone()
+    }
+
     /// A projector from its events to its read models.
     pub fn projector(&self) -> Projector {
-        Projector::new(self.event_store(), self.read_models(), self.audit_index())
+        let (events, read_models) = (self.event_store(), self.read_models());
+        Projector::new(events, read_models, self.audit_index(), self.journal())
     }
 
     /// Its operations, with that projector.

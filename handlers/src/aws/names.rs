@@ -53,6 +53,11 @@ impl Names {
         format!("{}-audit-index", self.prefix)
     }
 
+    /// The table of the journal.
+    pub fn journal(&self) -> String {
+        format!("{}-journal", self.prefix)
+    }
+
     /// The table of commands that are answered later.
     pub fn commands(&self) -> String {
         format!("{}-commands", self.prefix)

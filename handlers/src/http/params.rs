@@ -110,6 +110,15 @@ impl Params {
         self.text(name).map(parse).transpose()
     }
 
+    /// `true` or `false`; false by default.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::invalid(name, "must be true or false")),
+        }
+    }
+
     /// The most results that the client wants: 1 to 500.
     pub fn limit(&self, default: u32) -> Result<u32, Problem> {
         let limit = self.number("limit", 1..=500)?;

@@ -75,13 +75,25 @@ pub(crate) struct ResumeBody {
     pub(crate) cursor: Option<String>,
 }
 
-/// Whether to switch to an incomplete generation.
+/// What to accept in the generation to switch to.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({"accept_incomplete": false}))]
+#[schema(example = json!({"accept_incomplete": false, "accept_new_positions": false}))]
 pub(crate) struct SwitchBody {
     /// Accept a generation in which streams are parked.
     #[serde(default)]
     pub(crate) accept_incomplete: bool,
+    /// Accept that positions change. Only the journal has positions that readers store.
+    #[serde(default)]
+    pub(crate) accept_new_positions: bool,
+}
+
+/// What to accept in the generation to roll back to.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"accept_new_positions": false}))]
+pub(crate) struct RollbackBody {
+    /// Accept that positions change. Only the journal has positions that readers store.
+    #[serde(default)]
+    pub(crate) accept_new_positions: bool,
 }
 
 /// Which generation to drop.
@@ -113,7 +125,13 @@ impl BodyExample for ResumeBody {
 
 impl BodyExample for SwitchBody {
     fn example() -> Value {
-        json!({"accept_incomplete": false})
+        json!({"accept_incomplete": false, "accept_new_positions": false})
+    }
+}
+
+impl BodyExample for RollbackBody {
+    fn example() -> Value {
+        json!({"accept_new_positions": false})
     }
 }
 

@@ -4,7 +4,7 @@ use super::extract::{PathParameter, StepBody};
 use super::params::Params;
 use super::projection_schema::{
     DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView,
-    ResumeBody, ResumptionView, SwitchBody,
+    ResumeBody, ResumptionView, RollbackBody, SwitchBody,
 };
 use super::{Api, ApiState};
 use crate::operations::View;
@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use eventstore::StreamId;
 use projections::Projection;
+use projections::rebuild::Accepted;
 use serde::Serialize;
 use utoipa::IntoParams;
 
@@ -175,21 +176,24 @@ pub(crate) async fn switch(
     StepBody(body): StepBody<SwitchBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
-    let job = api.operations.switch(&projection, body.accept_incomplete).await?;
+    let accepted =
+        Accepted { incomplete: body.accept_incomplete, new_positions: body.accept_new_positions };
+    let job = api.operations.switch(&projection, accepted).await?;
     step_response(&api, &projection, job).await
 }
 
 /// Undoes the last switch.
-#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = EmptyBody,
+#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = RollbackBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Reads follow within a second; a final check has begun", body = ProjectionView)))]
 pub(crate) async fn rollback(
     State(api): ApiState,
     PathParameter(name): PathParameter,
-    StepBody(EmptyBody {}): StepBody<EmptyBody>,
+    StepBody(body): StepBody<RollbackBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
-    let job = api.operations.rollback(&projection).await?;
+    let accepted = Accepted { new_positions: body.accept_new_positions, ..Accepted::default() };
+    let job = api.operations.rollback(&projection, accepted).await?;
     step_response(&api, &projection, job).await
 }
 

@@ -16,7 +16,7 @@ use crate::operations::redrive::{Redrive, Redriven};
 use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReadError, StreamId};
-use projections::rebuild::{RebuildError, SegmentTask, Status, StatusError};
+use projections::rebuild::{Accepted, RebuildError, SegmentTask, Status, StatusError};
 use projections::{ProjectError, Projection, Projector, TableError};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -218,9 +218,10 @@ impl Operations {
     pub async fn switch(
         &self,
         projection: &Projection,
-        accept_incomplete: bool,
+        accepted: Accepted,
     ) -> Result<Option<u64>, OperateError> {
-        self.send_tasks(self.projector.switch(projection, accept_incomplete).await?).await
+        accepted.check_positions(projection)?;
+        self.send_tasks(self.projector.switch(projection, accepted.incomplete).await?).await
     }
 
     /// Makes the previous generation active again. Returns the number of the job that checks all
@@ -228,7 +229,12 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperateError`].
-    pub async fn rollback(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
+    pub async fn rollback(
+        &self,
+        projection: &Projection,
+        accepted: Accepted,
+    ) -> Result<Option<u64>, OperateError> {
+        accepted.check_positions(projection)?;
         self.send_tasks(self.projector.rollback(projection).await?).await
     }
 

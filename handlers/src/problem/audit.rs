@@ -10,9 +10,13 @@ impl From<AuditError> for Problem {
             AuditError::NoStream(_)
             | AuditError::NoCorrelation(_)
             | AuditError::NoIndex
+            | AuditError::NoJournal
             | AuditError::NoReadModel(_)
             | AuditError::NotYet { .. } => Self::not_found(error.to_string()),
             AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
+            AuditError::OtherJournal { .. } | AuditError::BeyondEnd { .. } => {
+                Self::invalid("after", error.to_string())
+            }
             AuditError::Read(error) => error.into(),
             AuditError::Index(error) => error.into(),
             AuditError::Damaged(_) | AuditError::Fold { .. } | AuditError::Format(_) => {
@@ -30,7 +34,9 @@ impl From<NotRecorded> for Problem {
                 Self { detail, ..Self::clock_set_back() }
             }
             NotRecorded::Store(error) => Self { detail, ..error.into() },
-            NotRecorded::Stream(_) | NotRecorded::Json(_) => Self::internal(&error),
+            NotRecorded::Stream(_) | NotRecorded::Id(_) | NotRecorded::Json(_) => {
+                Self::internal(&error)
+            }
         }
     }
 }

@@ -423,9 +423,9 @@ impl From<RebuildError> for Problem {
             RebuildError::NothingToRollBackTo
             | RebuildError::Active { .. }
             | RebuildError::NoGeneration { .. } => Self::conflict(error.to_string()),
-            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => {
-                Self::conflict(error.to_string())
-            }
+            RebuildError::NoReadModel { .. }
+            | RebuildError::NewPositions { .. }
+            | RebuildError::OtherShape(_) => Self::conflict(error.to_string()),
             RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }

@@ -24,6 +24,16 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&text)
 }
 
+/// Prints a value as JSON on one line.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::new("the answer cannot be written as JSON", error))?;
+    line(&text)
+}
+
 /// Prints rows under a heading. A terminal's width wraps columns of text; elsewhere each row is
 /// one line.
 ///

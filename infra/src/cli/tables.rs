@@ -40,6 +40,7 @@ fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         events,
         read_models,
         audit_index,
+        journal,
         commands,
         routes,
         rebuild_queue_url,
@@ -51,6 +52,7 @@ fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
             "events": events,
             "read_models": read_models,
             "audit_index": audit_index,
+            "journal": journal,
             "commands": commands,
             "queues": queues,
             "rebuild_queue": rebuild_queue_url,
@@ -61,6 +63,7 @@ fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         ["table".to_owned(), "events".to_owned(), events.clone()],
         ["table".to_owned(), "read models".to_owned(), read_models.clone()],
         ["table".to_owned(), "audit index".to_owned(), audit_index.clone()],
+        ["table".to_owned(), "journal".to_owned(), journal.clone()],
         ["table".to_owned(), "asynchronous commands".to_owned(), commands.clone()],
     ];
     rows.extend(routes.iter().map(|route| {

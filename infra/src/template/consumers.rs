@@ -17,8 +17,8 @@ RecursiveLoop: Allow";
 /// Concurrent batches per queue.
 fn concurrency(consumer: &Projection) -> u32 {
     match consumer.kind {
-        // Streams share rows, so more batches would only conflict.
-        Kind::MultiStream { .. } => 2,
+        // Streams share rows or the journal's end, so more batches would only conflict.
+        Kind::MultiStream { .. } | Kind::Journal => 2,
         Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Process => 20,
     }
 }
@@ -46,11 +46,16 @@ pub(super) fn section(app: &App, consumer: &Projection, values: &TemplateValues)
     let (kind, statements) = match consumer.kind {
         Kind::Process => ("Process", include_str!("parts/rights/process.yaml")),
         Kind::CommitIndex => ("Index", include_str!("parts/rights/projector.yaml")),
+        Kind::Journal => ("Journal", include_str!("parts/rights/projector.yaml")),
         Kind::SingleStream { .. } | Kind::MultiStream { .. } => {
             ("Read model", include_str!("parts/rights/projector.yaml"))
         }
     };
-    let is_index = matches!(consumer.kind, Kind::CommitIndex);
+    let own_table = match consumer.kind {
+        Kind::CommitIndex => include_str!("parts/rights/index.yaml"),
+        Kind::Journal => include_str!("parts/rights/journal.yaml"),
+        Kind::SingleStream { .. } | Kind::MultiStream { .. } | Kind::Process => "",
+    };
     let queue = Queue {
         logical: &camel(name),
         name,
@@ -68,7 +73,7 @@ pub(super) fn section(app: &App, consumer: &Projection, values: &TemplateValues)
             ("consumer", &*receive),
             ("own rows", &own),
             ("command ids", command_ids(app)),
-            ("index", if is_index { include_str!("parts/rights/index.yaml") } else { "" }),
+            ("own table", own_table),
         ],
     );
     let function_name = function_name(consumer);

@@ -121,6 +121,7 @@ fn by_name(app: &App, values: &TemplateValues, statements: &str) -> String {
         ("Events", "events"),
         ("ReadModels", "read-models"),
         ("AuditIndex", "audit-index"),
+        ("Journal", "journal"),
         ("Commands", "commands"),
     ];
     let consumers = app.consumers().iter().map(|consumer| consumer.name);

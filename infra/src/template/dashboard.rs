@@ -71,7 +71,7 @@ fn widgets(app: &App, title: &str) -> Vec<Widget> {
     let of_functions =
         |metric: &str| functions.iter().map(|name| function(metric, name)).collect::<Vec<_>>();
     let commands = ["Commands", "Refusals", "Conflicts", "Replays"];
-    let units = ["Events", "ReadModels", "AuditIndex"];
+    let units = ["Events", "ReadModels", "AuditIndex", "Journal"];
     vec![
         (
             "Commands, refusals, conflicts, replays",

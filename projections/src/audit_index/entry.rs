@@ -2,6 +2,7 @@
 
 use super::rank::{rank, read_rank};
 use super::short_hash::ShortHash;
+use crate::tables::attribute::{text, text_of};
 use crate::tables::row::{Item, UnreadableRow};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -225,14 +226,6 @@ fn spread(name: &str, parts: u8) -> u8 {
     let hash = Hash::of(&[name.as_bytes()]);
     let [first, ..] = hash.as_bytes();
     first % parts
-}
-
-pub(super) fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-pub(super) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
-    item.get(name)?.as_s().ok().map(String::as_str)
 }
 
 /// The stream of an entry, and the version at which its commit begins.

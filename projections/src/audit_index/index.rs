@@ -1,9 +1,10 @@
 //! Enters commits into the index, in the order of their stream.
 
 use super::cache::IndexCache;
-use super::entry::{COMMAND, HASH, IndexEntry, RANK, day_item, key_at, text_of};
+use super::entry::{COMMAND, HASH, IndexEntry, RANK, day_item, key_at};
 use super::short_hash::ShortHash;
 use crate::stream_read::{TimeLimit, sound_page};
+use crate::tables::attribute::text_of;
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;

@@ -1,8 +1,9 @@
 //! Reads several partitions at once and merges them by rank, each only as far as needed.
 
-use super::entry::{IndexEntry, RANK, text_of};
+use super::entry::{IndexEntry, RANK};
 use super::rank::Window;
 use super::table::{Items, Partition};
+use crate::tables::attribute::text_of;
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use eventstore::Direction;

@@ -48,7 +48,6 @@ pub use entry::IndexEntry;
 pub use index::{AuditIndex, EntryMatch, IndexError};
 pub(crate) use lookup::count_request;
 pub use rank::{AuditCursor, InvalidAuditCursor};
-pub use remove::{RemoveCursor, RemovedSlice};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
 
 /// The projection.

@@ -1,8 +1,9 @@
 //! Scans the whole index, page by page: how far each stream is indexed.
 
-use super::entry::{COMMAND, HASH, LAST_VERSION, RANK, place_of, prefix, text, text_of};
+use super::entry::{COMMAND, HASH, LAST_VERSION, RANK, place_of, prefix};
 use super::index::AuditIndex;
 use super::short_hash::ShortHash;
+use crate::tables::attribute::{text, text_of};
 use crate::tables::row::Item;
 use crate::tables::table::TableError;
 use eventstore::{StreamId, Witness};

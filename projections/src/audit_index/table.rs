@@ -1,8 +1,9 @@
 //! The index's table: one request per function.
 
-use super::entry::{COMMAND, CORRELATION, DAY, HASH, RANK, text};
+use super::entry::{COMMAND, CORRELATION, DAY, HASH, RANK};
 use super::rank::Window;
 use super::short_hash::ShortHash;
+use crate::tables::attribute::text;
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;

@@ -53,6 +53,9 @@ pub enum Kind {
     /// Each commit makes an entry of the audit index. The entry of a stream's last commit is the
     /// stream's position.
     CommitIndex,
+    /// Each commit gets a position in the journal. The end of a stream in the journal is the
+    /// stream's position.
+    Journal,
     /// A process: it acts on events and writes no rows
     /// ([`Projector::react`](crate::Projector::react)). It is parked, resumed and reconciled like a
     /// read model, and never rebuilt.
@@ -71,6 +74,7 @@ impl fmt::Debug for Kind {
             Self::SingleStream { .. } => "SingleStream",
             Self::MultiStream { .. } => "MultiStream",
             Self::CommitIndex => "CommitIndex",
+            Self::Journal => "Journal",
             Self::Process => "Process",
         })
     }
@@ -114,19 +118,19 @@ impl Projection {
         if self.ignores(recorded.event)? { Ok(None) } else { fold(recorded).map(Some) }
     }
 
-    /// The name of the row with the stream's position; none in the audit index, where entries have
-    /// it.
+    /// The name of the row with the stream's position; none in the audit index and in the journal,
+    /// which have tables of their own.
     pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
         match self.kind {
             Kind::SingleStream { .. } => Some(stream.to_string()),
             Kind::MultiStream { .. } | Kind::Process => Some(position_name(stream)),
-            Kind::CommitIndex => None,
+            Kind::CommitIndex | Kind::Journal => None,
         }
     }
 
     /// Whether each of its streams has a row with a position.
     pub(crate) fn has_positions(&self) -> bool {
-        !matches!(self.kind, Kind::CommitIndex)
+        !matches!(self.kind, Kind::CommitIndex | Kind::Journal)
     }
 
     /// The followed stream whose position the row of that name has.
@@ -134,7 +138,7 @@ impl Projection {
         let stream = match self.kind {
             Kind::SingleStream { .. } => name,
             Kind::MultiStream { .. } | Kind::Process => stream_of_position(name)?,
-            Kind::CommitIndex => return None,
+            Kind::CommitIndex | Kind::Journal => return None,
         };
         StreamId::new(stream).ok().filter(|stream| self.follows.includes(stream))
     }
@@ -142,9 +146,15 @@ impl Projection {
     /// Whether it can be rebuilt from the events.
     pub const fn is_read_model(&self) -> bool {
         match self.kind {
-            Kind::SingleStream { .. } | Kind::MultiStream { .. } | Kind::CommitIndex => true,
+            Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
+            Kind::CommitIndex | Kind::Journal => true,
             Kind::Process => false,
         }
+    }
+
+    /// Whether readers store positions that another generation does not have.
+    pub const fn has_stored_cursors(&self) -> bool {
+        matches!(self.kind, Kind::Journal)
     }
 }
 

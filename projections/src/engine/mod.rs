@@ -5,6 +5,7 @@ pub(crate) mod freshness;
 pub(crate) mod gap;
 pub(crate) mod heartbeat;
 pub(crate) mod index_queries;
+pub(crate) mod journal;
 pub(crate) mod multi_stream;
 pub(crate) mod notification;
 pub(crate) mod parking;

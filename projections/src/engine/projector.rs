@@ -9,12 +9,14 @@ use crate::audit_index::AuditIndex;
 use crate::definition::fold_context::{FoldContext, InjectedFault};
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::commit_index;
+use crate::engine::journal::JournalAppend;
 use crate::engine::multi_stream::MultiStream;
 use crate::engine::notification::{Notification, NotifiedStream, join};
 use crate::engine::project_error::ProjectError;
 use crate::engine::single_stream::SingleStream;
 use crate::generations::Generations;
 use crate::generations::registry::Registry;
+use crate::journal::{self, Journal};
 use crate::stream_read::TimeLimit;
 use crate::tables::read_models::{ListCursor, ListPage, ReadModels};
 use crate::tables::row::Generation;
@@ -39,6 +41,7 @@ pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
     pub(crate) audit_index: AuditIndex,
+    pub(crate) journal: Journal,
     pub(crate) registry: Registry,
     fault: Option<InjectedFault>,
     /// How long gaps are filled when streams are resumed.
@@ -59,14 +62,20 @@ pub struct Failed {
 }
 
 impl Projector {
-    /// A projector from that store into those read models and that audit index.
-    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
+    /// A projector from that store into those read models, that audit index and that journal.
+    pub fn new(
+        store: EventStore,
+        read_models: ReadModels,
+        audit_index: AuditIndex,
+        journal: Journal,
+    ) -> Self {
         let registry = Registry::new(read_models.clone());
         let transactions = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
         Self {
             store,
             read_models,
             audit_index,
+            journal,
             registry,
             fault: None,
             resume_time: RESUME_TIME,
@@ -214,9 +223,22 @@ impl Projector {
                 });
                 failures_of(work).await
             }
+            Kind::Journal => self.journal_append(generation).append(notified, limit).await,
             // A process writes no rows: its runner calls `react`.
             Kind::Process => Vec::new(),
         }
+    }
+
+    /// The journal, and the generation that is read.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn journal(&self) -> Result<(&Journal, u32), TableError> {
+        Ok((&self.journal, self.active(&journal::PROJECTION).await?.number))
+    }
+
+    pub(crate) fn journal_append(&self, generation: u32) -> JournalAppend<'_> {
+        JournalAppend { journal: &self.journal, store: &self.store, generation }
     }
 
     pub(crate) fn context<'a>(

@@ -98,6 +98,14 @@ pub enum RebuildError {
         /// The process.
         name: &'static str,
     },
+    /// Readers store positions, and the other generation has other ones.
+    #[error(
+        "positions change: readers of {name} that stored one have to begin again. Say that you accept new positions"
+    )]
+    NewPositions {
+        /// The projection.
+        name: &'static str,
+    },
     /// Only a program of another shape can do the job.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
@@ -133,6 +141,7 @@ impl RebuildError {
             Self::Active { .. }
             | Self::NoGeneration { .. }
             | Self::NoReadModel { .. }
+            | Self::NewPositions { .. }
             | Self::OtherShape(_) => true,
             Self::Contention
             | Self::Project { .. }
@@ -164,6 +173,29 @@ impl GenerationState {
             Self::Previous => "previous",
             Self::Removing => "removing",
         }
+    }
+}
+
+/// What an operator accepts when another generation becomes the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// That streams are parked in it, or were not complete at the last pass.
+    pub incomplete: bool,
+    /// That its positions are other ones, so that readers begin again: see
+    /// [`Projection::has_stored_cursors`].
+    pub new_positions: bool,
+}
+
+impl Accepted {
+    /// Whether the positions of the projection may change.
+    ///
+    /// # Errors
+    /// [`RebuildError::NewPositions`] if not, and readers may have stored one.
+    pub fn check_positions(self, projection: &Projection) -> Result<(), RebuildError> {
+        if projection.has_stored_cursors() && !self.new_positions {
+            return Err(RebuildError::NewPositions { name: projection.name });
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The work of a job in the rows: tasks that travel in the queue, and the progress of each segment.
 
-use crate::audit_index::RemoveCursor;
 use crate::generations::job::Tally;
+use crate::tables::removal::RemoveCursor;
 use eventstore::ScanCursor;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ pub(crate) struct Progress {
 pub(crate) enum Cursor {
     /// After that item of the event table.
     Events(ScanCursor),
-    /// After that entry of the audit index.
+    /// After that item of the audit index or of the journal.
     Entries(RemoveCursor),
     /// After that row of the read-model table, or at its beginning.
     Rows(Option<String>),

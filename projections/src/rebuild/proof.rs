@@ -241,7 +241,7 @@ impl Projector {
         generation: u32,
         since: DateTime<Utc>,
         scanned: &[ScannedStream],
-    ) -> Result<Vec<Position>, TableError> {
+    ) -> Result<Vec<Position>, RebuildError> {
         if matches!(projection.kind, Kind::CommitIndex) {
             let asked = scanned.iter().map(|scanned| [scanned.due(since), scanned.commits.last()]);
             let asked = asked
@@ -264,7 +264,28 @@ impl Projector {
                 .map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream)))
                 .collect());
         }
-        self.positions(projection, generation, scanned.iter()).await
+        if matches!(projection.kind, Kind::Journal) {
+            return self.journaled(generation, scanned).await;
+        }
+        Ok(self.positions(projection, generation, scanned.iter()).await?)
+    }
+
+    /// How far each stream is in the journal.
+    async fn journaled(
+        &self,
+        generation: u32,
+        scanned: &[ScannedStream],
+    ) -> Result<Vec<Position>, RebuildError> {
+        let streams: Vec<(StreamId, &[Commit])> =
+            scanned.iter().map(|scanned| (scanned.stream.clone(), &*scanned.commits)).collect();
+        let positions = self.journal_append(generation).positions(&streams).await;
+        let positions =
+            positions.map_err(|(stream, source)| RebuildError::Project { stream, source })?;
+        let at = |scanned: &ScannedStream| positions.get(&scanned.stream).copied();
+        Ok(scanned
+            .iter()
+            .map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream)))
+            .collect())
     }
 
     /// The position that each stream has in its row.

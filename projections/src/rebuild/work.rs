@@ -3,7 +3,6 @@
 use super::RebuildError;
 use super::progress::{Cursor, Progress, SegmentTask};
 use super::proof::{Behind, by_stream};
-use crate::audit_index::RemoveCursor;
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::notification::NotifiedStream;
 use crate::engine::projector::Projector;
@@ -12,6 +11,7 @@ use crate::generations::job::{Job, JobKind, Report, Tally};
 use crate::generations::now;
 use crate::generations::registry::VersionedGenerations;
 use crate::tables::read_models::{ConditionalWrite, Written};
+use crate::tables::removal::RemoveCursor;
 use crate::tables::row::{Row, RowData, UnreadableRow};
 use crate::tables::table::{TableError, pause};
 use eventstore::{ScanCursor, Segment};
@@ -216,6 +216,15 @@ impl Projector {
                     .await?;
                 progress.tally.removed += u64::try_from(entries.removed).unwrap_or(u64::MAX);
                 progress.cursor = Some(entries.next.map_or(Cursor::Rows(None), Cursor::Entries));
+                return Ok(());
+            }
+            (cursor, Kind::Journal) => {
+                let items = self
+                    .journal
+                    .remove_slice(other.number, slice.segment, entries_cursor(cursor))
+                    .await?;
+                progress.tally.removed += u64::try_from(items.removed).unwrap_or(u64::MAX);
+                progress.cursor = Some(items.next.map_or(Cursor::Rows(None), Cursor::Entries));
                 return Ok(());
             }
             _ => None,

@@ -47,11 +47,12 @@ const MAY_USE: [(&str, &[&str]); 9] = [
 ];
 
 /// The rooms of `projections`, lowest first: each may use only those before it.
-const PROJECTIONS_ROOMS: [&str; 8] = [
+const PROJECTIONS_ROOMS: [&str; 9] = [
     "stream_read",
     "tables",
     "definition",
     "audit_index",
+    "journal",
     "generations",
     "engine",
     "reactor",

@@ -31,7 +31,10 @@ async fn the_program_and_its_parts_have_the_apps_names() {
     );
     let (status, _, said) = run(["projection", "status", "orders"]).await;
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("accounts, revenue, audit, payments"), "the names that it has: {said}");
+    assert!(
+        said.contains("accounts, revenue, audit, journal, payments"),
+        "the names that it has: {said}"
+    );
 }
 
 #[tokio::test]
@@ -53,7 +56,7 @@ async fn read_models_are_rebuilt_online_and_the_folder_verifies() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let names: Vec<_> =
         listed["projections"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["accounts", "revenue", "audit", "payments"]);
+    assert_eq!(names, ["accounts", "revenue", "audit", "journal", "payments"]);
     assert_eq!(bank.dev.interrupt().await, 0);
     let (status, verified, said) = run(["audit", "verify", "--all", "--data", data]).await;
     assert_eq!(status, 0, "{verified}{said}");

@@ -162,7 +162,7 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
         }
         assert_eq!(taken(&answer, projection, "one_by_one").number("times_live"), 1.0);
     }
-    assert_eq!(answer["measured"].as_array().unwrap().len(), 20);
+    assert_eq!(answer["measured"].as_array().unwrap().len(), 25);
 
     let table = bench(&folder, ["--threads", "1,2", "--projection", "stock"]).await.done();
     let lines: Vec<&str> = table.lines().collect();

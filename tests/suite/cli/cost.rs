@@ -33,29 +33,30 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
         .json();
     let estimate = &answer["estimates"][0];
     // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment
-    // 7; audit 3 x 3.
-    let written = 100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0) * MONTH_S;
+    // 7; audit 3 x 3; journal 3 ends, and 30 batches a second of 10 x 160 bytes.
+    let written = (100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0 + 3.0) + 30.0 * 2.0) * MONTH_S;
     // Fulfilment's commands; orders 2 x 1.7, bestsellers 2 x 2.3, stock 2, fulfilment 5; audit 3;
-    // and the reads.
-    let read = (100.0 * (1.0 + (3.4 + 4.6 + 2.0 + 5.0) + 3.0) + 50.0) * MONTH_S;
-    // Five items of 300 + 400 bytes, twelve of 300, 100 more each.
+    // journal 1; and the reads.
+    let read = (100.0 * (1.0 + (3.4 + 4.6 + 2.0 + 5.0) + 3.0 + 1.0) + 50.0) * MONTH_S;
+    // Five items of 300 + 400 bytes, fourteen of 300, 100 more each.
     let stored =
-        100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 12.0 * 300.0 + 17.0 * 100.0) / 1_073_741_824.0;
-    // 200, 200, 100, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And
+        100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 14.0 * 300.0 + 19.0 * 100.0) / 1_073_741_824.0;
+    // 200, 200, 100, 300, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And
     // empty queues.
-    let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0;
-    let queued = (batches * 3.0 + 7.0 * 5.0 / 20.0) * MONTH_S;
+    let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0 + 30.0;
+    let queued = (batches * 3.0 + 8.0 * 5.0 / 20.0) * MONTH_S;
     // Those batches, 100 commands, 50 reads, 300 commits in batches of 30.
     let invoked = (batches + 100.0 + 50.0 + 10.0) * MONTH_S;
     let consumers = 20.0 * 0.092
         + 20.0 * 0.017
         + 10.0 * 0.107
         + 30.0 * 0.057
+        + 30.0 * 0.022
         + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
-    let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 11.0 * 0.005)) * 0.25 * MONTH_S;
+    let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 14.0 * 0.005)) * 0.25 * MONTH_S;
     // A line of 560 bytes for each request, commit and message, 650 an invocation; 150 a request at
     // the gateway.
-    let lines = (150.0 + 100.0 * (3.0 + 11.0)) * MONTH_S;
+    let lines = (150.0 + 100.0 * (3.0 + 14.0)) * MONTH_S;
     let logged = (lines * 560.0 + invoked * 650.0) / 1_073_741_824.0;
     let accessed = 150.0 * MONTH_S * 150.0 / 1_073_741_824.0;
     let mut sum = 0.0;
@@ -70,8 +71,8 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
         ("SQS, FIFO", queued, queued * 0.5 / 1e6),
         ("CloudWatch, logs taken in", logged, logged * 0.5),
         ("CloudWatch, access logs taken in", accessed, accessed * 0.5),
-        ("CloudWatch, metrics", 40.0, 12.0),
-        ("CloudWatch, alarms", 40.0, 4.0),
+        ("CloudWatch, metrics", 44.0, 13.2),
+        ("CloudWatch, alarms", 44.0, 4.4),
         ("CloudWatch, dashboards", 1.0, 3.0),
         ("Cognito, machine clients", 4.0, 24.0),
         ("Cognito, tokens", 2_920.0, 2_920.0 * 0.002_25),
@@ -106,22 +107,25 @@ async fn a_large_event_costs_its_kilobytes() {
     // consistent read has two.
     same(
         item(estimate, "DynamoDB, writes").0,
-        (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0) * MONTH_S,
+        (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0 + 6.0) * MONTH_S,
     );
-    same(item(estimate, "DynamoDB, reads").0, (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0) * MONTH_S);
+    same(
+        item(estimate, "DynamoDB, reads").0,
+        (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0 + 1.0) * MONTH_S,
+    );
     same(item(estimate, "DynamoDB, storage").0, 0.0);
-    // At one command per second, batches have one message: eleven messages below 64 KB.
-    same(item(estimate, "SQS, FIFO").0, (33.0 + 1.75) * MONTH_S);
+    // At one command per second, batches have one message: fourteen messages below 64 KB.
+    same(item(estimate, "SQS, FIFO").0, (42.0 + 2.0) * MONTH_S);
     let huge = run_bench(["cost", "--rate", "1", "--event-bytes", "131000", "--json"]).await;
     // Three times 64 KB, sent and received, and a deletion.
-    same(item(&huge.json()["estimates"][0], "SQS, FIFO").0, (11.0 * 7.0 + 1.75) * MONTH_S);
+    same(item(&huge.json()["estimates"][0], "SQS, FIFO").0, (14.0 * 7.0 + 2.0) * MONTH_S);
 }
 
 /// The limits that a rate exceeds.
 async fn beyond(rate: &str) -> Vec<String> {
     let answer = run_bench(["cost", "--rate", rate, "--json"]).await.json();
     let limits = answer["estimates"][0]["limits"].as_array().unwrap().clone();
-    assert_eq!(limits.len(), 27);
+    assert_eq!(limits.len(), 33);
     for limit in &limits {
         assert_eq!(limit["within"], number(&limit["needs"]) <= number(&limit["limit"]), "{limit}");
         assert!(!limit["beyond"].as_str().unwrap().is_empty(), "{limit}");
@@ -148,6 +152,7 @@ async fn the_limits_that_a_rate_meets_are_named() {
         "batches at work at once, queue bestsellers",
         "batches at work at once, queue stock",
         "batches at work at once, queue audit",
+        "batches at work at once, queue journal",
         "batches at work at once, queue fulfilment",
         "units written a second, table of read models",
         "units read a second, table of read models",
@@ -156,6 +161,7 @@ async fn the_limits_that_a_rate_meets_are_named() {
         "units written a second, new table of read models",
         "units read a second, new table of read models",
         "units written a second, new table of audit index",
+        "units written a second, new table of journal",
         "units read a second, new table of audit index",
         "units written a second, stock of a book",
         "messages a second, the same book",
@@ -163,7 +169,7 @@ async fn the_limits_that_a_rate_meets_are_named() {
     ] {
         assert!(found.iter().any(|what| what.starts_with(part)), "{part} is not in {found:?}");
     }
-    assert_eq!(found.len(), 18, "{found:?}");
+    assert_eq!(found.len(), 20, "{found:?}");
 }
 
 #[tokio::test]
@@ -175,7 +181,7 @@ async fn the_table_says_what_it_assumes_and_leaves_out() {
         "\n100 commands/s and 100 reads/s: ",
         "\n10,000 commands/s and 10,000 reads/s: ",
         "  BEYOND requests a second, API gateway: needs 20,000 of 10,000; ask AWS",
-        "  within 27 of 27 limits",
+        "  within 33 of 33 limits",
         "\nIt assumes:\n  - a command is an order of one line that is confirmed",
         "\nIt leaves out:\n  - free tiers",
     ] {

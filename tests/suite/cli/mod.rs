@@ -9,6 +9,7 @@
 //! | [`cost`] | the estimate equals figures computed by hand |
 //! | [`audit`] | queries over many streams and about past states |
 //! | [`audit_export`] | complete files, or none |
+//! | [`audit_tail`] | all commits from a position on, and the names of streams |
 //! | [`backup`] | a copy under load is complete; refusals |
 //! | [`bench_projections`] | the benchmarks of read models |
 //! | [`new`] | `new`: its files, and refusals |
@@ -20,6 +21,7 @@
 
 mod audit;
 mod audit_export;
+mod audit_tail;
 mod backup;
 mod bench;
 mod bench_projections;

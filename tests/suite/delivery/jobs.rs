@@ -6,6 +6,7 @@ use crate::harness::pipeline::{Call, Fate, Pipeline, REBUILD, WELL};
 use bookshop::orders;
 use eventstore::StreamId;
 use projections::GenerationState;
+use projections::rebuild::Accepted;
 
 /// Every second call of the worker dies, each at a later request.
 fn workers_die(pipeline: &mut Pipeline) {
@@ -47,7 +48,7 @@ async fn a_rebuild_ends_complete_though_every_second_worker_dies() {
     let status = pipeline.stack.operations().view(&orders()).await.unwrap().status;
     assert!(status.job.is_none() && status.report.unwrap().complete);
     assert_eq!(status.other.unwrap().state, GenerationState::Complete);
-    pipeline.stack.operations().switch(&orders(), false).await.unwrap();
+    pipeline.stack.operations().switch(&orders(), Accepted::default()).await.unwrap();
     pipeline.run_until_quiet().await;
     pipeline.stack.operations().drop_generation(&orders(), None).await.unwrap();
     pipeline.run_until_quiet().await;

@@ -18,8 +18,8 @@ use ledgerfold::local::event_source::mapping::StreamMapping;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
 use loopback_sqs::{Config, Now, Server};
-use projections::audit_index;
 use projections::{Projection, Projector};
+use projections::{audit_index, journal};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::path::Path;
@@ -369,7 +369,8 @@ pub(crate) fn event_key(stream: &str, version: u64) -> Item {
 /// nothing.
 pub(crate) fn fresh(suffix: &str) -> [Projection; 3] {
     let known = [orders(), stock(), bestsellers()];
-    let names = [known[0].name, known[1].name, known[2].name, audit_index::PROJECTION.name];
+    let of_machine = [audit_index::PROJECTION.name, journal::PROJECTION.name];
+    let names = [known[0].name, known[1].name, known[2].name, of_machine[0], of_machine[1]];
     assert_eq!(
         read_models().iter().map(|projection| projection.name).collect::<Vec<_>>(),
         names,

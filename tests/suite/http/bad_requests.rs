@@ -58,7 +58,8 @@ async fn an_unknown_path_is_not_found() {
         "/stock/",
         "/favicon.ico",
         "/customers",
-        "/audit/streams",
+        "/audit",
+        "/audit/",
     ] {
         for request in [program.http.get(program.url(path)), program.post(path, &json!({}))] {
             sent(request).await.is_problem(404, "not-found");

@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every operation of the API.
-const CALLS: [&str; 34] = [
+const CALLS: [&str; 37] = [
     "get /audit/events",
+    "get /audit/streams",
     "get /audit/streams/{stream}",
     "get /audit/streams/{stream}/at",
     "get /audit/streams/{stream}/diff",
     "get /audit/streams/{stream}/verify",
+    "get /audit/tail",
     "get /audit/trace/{correlation}",
+    "get /audit/verify",
     "get /bestsellers",
     "get /commands/{command_id}",
     "get /customers/{id}/orders",
@@ -240,6 +243,9 @@ async fn responses_match_their_description() {
         Some(program.get("/audit/trace/k").await).filter(|trace| trace.status == 200)
     });
     fits(&document, "get /audit/trace/{correlation}", &traced.await);
+    for call in ["/audit/streams", "/audit/tail", "/audit/verify"] {
+        fits(&document, &format!("get {call}"), &program.get(&format!("{call}?limit=5")).await);
+    }
     fits(&document, "get /healthz", &program.get("/healthz").await);
     let listed = super::eventually("the order is listed", || async {
         let page = program.get("/customers/c/orders?limit=1").await;
@@ -304,7 +310,7 @@ async fn requests_match_their_description() {
         assert!(declared.contains(group), "{group} is not declared");
     }
     let name = &document["paths"]["/projections/{name}"]["get"]["parameters"][0]["schema"];
-    let names = ["orders", "stock", "bestsellers", "audit", "fulfilment"];
+    let names = ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"];
     assert_eq!(name["enum"].as_array().unwrap().len(), names.len(), "{name}");
     let path = &document["paths"]["/orders"]["post"];
     assert_eq!(path["security"][0], json!({}), "without --auth no token is needed");

@@ -13,6 +13,7 @@
 //! | [`audit`] | who did what, when and why, in a stream |
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
 //! | [`audit_states`] | a stream in the past, and differences |
+//! | [`audit_tail`] | all commits from a position on, and the streams |
 //! | [`without_index`] | audit queries without an audit index |
 //! | [`audit_export`] | events as files |
 //! | [`audit_walks`] | does paging end, although the query of each page is recorded? |
@@ -30,6 +31,7 @@ mod audit_access;
 mod audit_export;
 mod audit_search;
 mod audit_states;
+mod audit_tail;
 mod audit_trace;
 mod audit_walks;
 mod auth;

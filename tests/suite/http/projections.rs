@@ -91,7 +91,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
         .iter()
         .map(|view| text(&view["name"]))
         .collect();
-    assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
+    assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"]);
     let one = program.get("/projections/orders").await;
     fits(&document, "get /projections/{name}", &one);
     assert_eq!(one.body, all.body["projections"][0]);
@@ -151,7 +151,7 @@ async fn an_invalid_step_starts_nothing() {
         unknown.is_problem(404, "not-found");
         assert!(
             text(&unknown.body["detail"])
-                .ends_with("known: orders, stock, bestsellers, audit, fulfilment")
+                .ends_with("known: orders, stock, bestsellers, audit, journal, fulfilment")
         );
     }
     program.step("/projections/orderz/rebuild", &json!({})).await.is_problem(404, "not-found");
@@ -194,7 +194,7 @@ async fn an_invalid_step_starts_nothing() {
         ("drop", "known: generation"),
         ("pause", "no field is known"),
         ("cancel", "no field is known"),
-        ("rollback", "no field is known"),
+        ("rollback", "known: accept_new_positions"),
         ("redrive", "no field is known"),
     ] {
         let path = format!("/projections/orders/{step}");

@@ -38,5 +38,5 @@ async fn one_stream_is_audited_without_the_index() {
     let (_, listed) = asked("/projections".to_owned()).await;
     let names: Vec<_> =
         listed["projections"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["orders", "stock", "bestsellers", "fulfilment"]);
+    assert_eq!(names, ["orders", "stock", "bestsellers", "journal", "fulfilment"]);
 }

@@ -13,6 +13,7 @@ mod fan_out;
 mod fences;
 mod foreign_items;
 pub(crate) mod histories;
+mod journal;
 mod long_gaps;
 mod older_program;
 mod orderings;

@@ -25,7 +25,7 @@ fn row_fold(
     unknown(fact)?;
     match projection.kind {
         Kind::SingleStream { fold } => fold(row, fact),
-        Kind::MultiStream { .. } | Kind::CommitIndex | Kind::Process => {
+        Kind::MultiStream { .. } | Kind::CommitIndex | Kind::Journal | Kind::Process => {
             panic!("{} has no row a stream", projection.name)
         }
     }
@@ -38,7 +38,7 @@ fn effect_fold(
     unknown(fact)?;
     match bestsellers().kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),
-        Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Process => {
+        Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Journal | Kind::Process => {
             panic!("bestsellers have rows of many streams")
         }
     }
@@ -54,7 +54,7 @@ fn older(projection: Projection) -> Projection {
         Kind::SingleStream { .. } => {
             Kind::SingleStream { fold: &|row, fact| row_fold(orders(), row, fact) }
         }
-        other @ (Kind::CommitIndex | Kind::Process) => other,
+        other @ (Kind::CommitIndex | Kind::Journal | Kind::Process) => other,
     };
     Projection { kind, ..projection }
 }

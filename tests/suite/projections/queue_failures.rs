@@ -168,7 +168,7 @@ async fn a_rejected_message_does_not_delay_later_ones_for_long() {
 async fn where_no_queue_takes_messages_the_record_comes_again() {
     let mut stack = TestStack::start().await;
     write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
-    for consumer in ["orders", "stock", "bestsellers", "audit", "fulfilment"] {
+    for consumer in ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"] {
         lead_nowhere(&mut stack, consumer);
     }
     let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone())

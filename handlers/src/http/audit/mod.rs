@@ -5,11 +5,13 @@ mod export;
 mod search;
 mod states;
 mod streams;
+mod tail;
 
 // The glob takes the OpenAPI descriptions, too, which utoipa generates beside the functions.
 pub(crate) use search::*;
 pub(crate) use states::*;
 pub(crate) use streams::*;
+pub(crate) use tail::*;
 
 use super::Api;
 use crate::problem::Problem;

@@ -115,11 +115,7 @@ fn search_of(api: &Api, params: &Params) -> Result<Search, Problem> {
         command: params.id("command")?,
         correlation: params.id("correlation")?,
         period: period.map_err(|rule| Problem::invalid_pair(["from", "to"], &rule.to_string()))?,
-        readings: match params.text("readings") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::invalid("readings", "must be true or false")),
-        },
+        readings: params.flag("readings")?,
     };
     let cursor: Option<Cursor> = params.parsed("cursor")?;
     let stream = params.text("stream").map(|stream| parse_stream(api, stream)).transpose()?;

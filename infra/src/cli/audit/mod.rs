@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `history`, `at_and_diff` | one stream: `history`, `at`, `diff` |
 //! | `search`, `export` | events in all streams or one |
+//! | `tail`, `streams` | all commits from a position on, and the names of streams |
 //! | `trace` | the commands that one command caused |
 //! | `verify` | the hash chains |
 
@@ -15,6 +16,8 @@ mod history;
 mod index_state;
 mod search;
 mod snapshots;
+mod streams;
+mod tail;
 mod trace;
 mod verify;
 
@@ -49,6 +52,16 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type EVENT_TYPE --order asc --limit 20 --json"
     )]
     Search(Box<search::Search>),
+    /// Show all commits from a position on, in one order without a gap, and follow what comes.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit tail --last 20 --follow\n  ledgerfold audit tail --after 1.250 --json\n  ledgerfold audit tail --category CATEGORY --not-type EVENT_TYPE\n\nEach event has the position of its commit. Continue after the last one, and you get each commit exactly once."
+    )]
+    Tail(Box<tail::Tail>),
+    /// List the streams by category and name.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit streams --category CATEGORY\n  ledgerfold audit streams --begins-with CATEGORY-01 --limit 20 --json"
+    )]
+    Streams(streams::Streams),
     /// Draw the causation tree of a business process: its commands, their events, the commands that
     /// these caused, and so on.
     #[command(
@@ -79,6 +92,8 @@ impl Audit {
             Self::History(question) => question.run().await,
             Self::Verify(question) => question.run().await,
             Self::Search(question) => question.run().await,
+            Self::Tail(question) => question.run().await,
+            Self::Streams(question) => question.run().await,
             Self::Trace(question) => question.run().await,
             Self::At(question) => question.run().await,
             Self::Diff(question) => question.run().await,
@@ -126,8 +141,7 @@ impl AuditQuery<'_> {
         prepare: impl AsyncFnOnce(&Target) -> T,
         answer: impl AsyncFnOnce(OpenTrail, T) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        let reader =
-            Reader { actor: actor_or_user(self.actor)?, correlation_id: None, trace_parent: None };
+        let reader = reader(self.actor)?;
         let arguments =
             self.arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let arguments: BTreeMap<String, String> = arguments.collect();
@@ -142,6 +156,11 @@ impl AuditQuery<'_> {
         target.close().await;
         result
     }
+}
+
+/// The reader of a query.
+fn reader(actor: Option<&Id>) -> Result<Reader, Failure> {
+    Ok(Reader { actor: actor_or_user(actor)?, correlation_id: None, trace_parent: None })
 }
 
 /// The named actor, or the user of the operating system.

@@ -87,7 +87,7 @@ fn event_fault(text: &str) -> Result<EventFault, String> {
     let (name, event_type) = text.split_once('=').ok_or("a projection, '=' and an event type")?;
     let projection = app().consumer(name).filter(|projection| match projection.kind {
         Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
-        Kind::CommitIndex | Kind::Process => false,
+        Kind::CommitIndex | Kind::Journal | Kind::Process => false,
     });
     let projection = projection
         .ok_or_else(|| format!("{name:?} is not a projection that applies events one by one"))?;

@@ -47,7 +47,7 @@ pub(in crate::cli) enum Command {
     Switch(Switch),
     /// Undo a switch: make the previous generation the active one again.
     #[command(after_help = "Examples:\n  ledgerfold projection rollback READ_MODEL")]
-    Rollback(Step),
+    Rollback(Rollback),
     /// Remove the standby generation and its rows.
     #[command(
         after_help = "Examples:\n  ledgerfold projection drop READ_MODEL --wait\n  ledgerfold projection drop READ_MODEL --generation 2"
@@ -137,6 +137,20 @@ pub(in crate::cli) struct Switch {
     /// Switch even if the generation has parked streams.
     #[arg(long)]
     pub(super) accept_incomplete: bool,
+    /// Switch even if positions change, as those of the journal do: readers that stored one begin
+    /// again.
+    #[arg(long)]
+    pub(super) accept_new_positions: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Rollback {
+    #[command(flatten)]
+    pub(super) step: Step,
+    /// Roll back even if positions change, as those of the journal do: readers that stored one
+    /// begin again.
+    #[arg(long)]
+    pub(super) accept_new_positions: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,7 +181,8 @@ impl Command {
             Self::List(List { options }) => options,
             Self::Status(named) | Self::Pause(named) | Self::Redrive(named) => &named.options,
             Self::Rebuild(cut) | Self::Reconcile(cut) => &cut.named.options,
-            Self::Cancel(step) | Self::Rollback(step) => &step.named.options,
+            Self::Cancel(step) => &step.named.options,
+            Self::Rollback(rollback) => &rollback.step.named.options,
             Self::Resume(resume) => &resume.step.named.options,
             Self::Switch(switch) => &switch.step.named.options,
             Self::Drop(drop) => &drop.step.named.options,
@@ -179,7 +194,8 @@ impl Command {
     pub(super) fn waits(&self) -> bool {
         match self {
             Self::Rebuild(cut) | Self::Reconcile(cut) => cut.wait,
-            Self::Cancel(step) | Self::Rollback(step) => step.wait,
+            Self::Cancel(step) => step.wait,
+            Self::Rollback(rollback) => rollback.step.wait,
             Self::Resume(resume) => resume.step.wait,
             Self::Switch(switch) => switch.step.wait,
             Self::Drop(drop) => drop.step.wait,

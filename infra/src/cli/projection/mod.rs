@@ -19,11 +19,11 @@ use super::target::Target;
 use super::{app, output};
 use crate::clients::Clients;
 pub(super) use args::Command;
-use args::{Drop, Parked, Resume, SegmentedStep, Switch};
+use args::{Drop, Parked, Resume, Rollback, SegmentedStep, Switch};
 use eventstore::StreamId;
 use handlers::{Names, OperateError, Operations, Redriven, Resumption, View};
 use projections::Projection;
-use projections::rebuild::RebuildError;
+use projections::rebuild::{Accepted, RebuildError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wait::JobEnd;
@@ -94,12 +94,18 @@ impl Command {
                 let job = operations.cancel(&step.named.projection).await;
                 system.follow(&step.named.projection, job, step.wait).await
             }
-            Self::Switch(Switch { step, accept_incomplete }) => {
-                let job = operations.switch(&step.named.projection, *accept_incomplete).await;
+            Self::Switch(Switch { step, accept_incomplete, accept_new_positions }) => {
+                let accepted = Accepted {
+                    incomplete: *accept_incomplete,
+                    new_positions: *accept_new_positions,
+                };
+                let job = operations.switch(&step.named.projection, accepted).await;
                 system.follow(&step.named.projection, job, step.wait).await
             }
-            Self::Rollback(step) => {
-                let job = operations.rollback(&step.named.projection).await;
+            Self::Rollback(Rollback { step, accept_new_positions }) => {
+                let accepted =
+                    Accepted { new_positions: *accept_new_positions, ..Accepted::default() };
+                let job = operations.rollback(&step.named.projection, accepted).await;
                 system.follow(&step.named.projection, job, step.wait).await
             }
             Self::Drop(Drop { step, generation }) => {

@@ -38,7 +38,7 @@ impl Mappings {
     pub(crate) async fn start(system: &TestStack) -> Self {
         let mut mappings = Self { running: JoinSet::new(), stop: CancellationToken::new() };
         mappings.map_stream(system).await;
-        for projection in ["orders", "stock", "bestsellers", "audit"] {
+        for projection in ["orders", "stock", "bestsellers", "audit", "journal"] {
             mappings
                 .map_queue(system, projection, PROJECTOR, &[("LEDGERFOLD_PROJECTION", projection)])
                 .await;

@@ -121,6 +121,7 @@ async fn logged(system: &TestStack) -> BTreeMap<&'static str, Logged> {
         ("orders", PROJECTOR),
         ("bestsellers", PROJECTOR),
         ("audit", PROJECTOR),
+        ("journal", PROJECTOR),
         ("fulfilment", PROCESS_MANAGER),
     ] {
         let consumer = function(system, component, &[("LEDGERFOLD_PROJECTION", queue)]).await;
@@ -141,8 +142,11 @@ async fn a_call_and_a_message_log_what_cost_counts() {
     }
     // One command a second: no batches. Messages of stock are like those of orders.
     let of = |name: &str, messages: f64| logged[name].bytes(messages, messages);
-    let consumers =
-        of("orders", 3.0) + of("bestsellers", 2.0) + of("audit", 3.0) + of("fulfilment", 3.0);
+    let consumers = of("orders", 3.0)
+        + of("bestsellers", 2.0)
+        + of("audit", 3.0)
+        + of("journal", 3.0)
+        + of("fulfilment", 3.0);
     let measured = of(COMMAND_API, 1.0) + of(FAN_OUT, 3.0) + consumers;
     let said =
         ledgerfold_bench(["cost", "--rate", "1", "--reads", "0", "--json"]).output().await.unwrap();

@@ -29,6 +29,7 @@ fn hash_key(logical: &str) -> &'static str {
     match logical {
         "Events" => "stream_id",
         "ReadModels" => "row",
+        "Journal" => "partition",
         _ => "command",
     }
 }

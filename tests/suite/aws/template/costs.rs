@@ -41,6 +41,7 @@ async fn the_estimate_goes_by_the_templates_numbers() {
         ("stock", "StockProjectorMapping"),
         ("bestsellers", "BestsellersProjectorMapping"),
         ("audit", "AuditProjectorMapping"),
+        ("journal", "JournalProjectorMapping"),
         ("fulfilment", "FulfilmentProcessMapping"),
     ] {
         let mapping = template.properties(mapping);

@@ -213,6 +213,16 @@ fn read_models_are_written_by_those_who_keep_and_operate_them() {
             .chain(template.functions(&["query-api", "rebuild-worker"]))
             .collect();
         assert_eq!(may("dynamodb:PutItem", "AuditIndex"), index);
+        let journal: BTreeSet<&str> = template
+            .functions(&["projector"])
+            .into_iter()
+            .filter(|name| template.projection(name) == Some("journal"))
+            .chain(template.functions(&["query-api", "rebuild-worker"]))
+            .collect();
+        assert_eq!(may("dynamodb:PutItem", "Journal"), journal);
+        let droppers = template.functions(&["rebuild-worker"]);
+        assert_eq!(may("dynamodb:BatchWriteItem", "Journal"), droppers);
+        assert!(may("dynamodb:DeleteItem", "Journal").is_empty());
         assert_eq!(may("dynamodb:Scan", "Events"), template.functions(&["rebuild-worker"]));
         assert_eq!(
             may("dynamodb:PutItem", "Commands"),

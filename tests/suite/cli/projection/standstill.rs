@@ -6,6 +6,7 @@ use crate::harness::program::Program;
 use crate::harness::seed::{append_each, clients};
 use bookshop::stock;
 use eventstore::EventStore;
+use projections::rebuild::Accepted;
 use serde_json::{Value, json};
 
 const BOOK: &str = "9780306406157";
@@ -165,7 +166,7 @@ async fn pages_of_parked_streams_are_complete_during_a_switch() {
     park(&system, 1, "stock-1").await;
     park(&system, 2, "stock-2").await;
     let first = operations.parked(&of, 1, None).await.unwrap();
-    operations.switch(&of, true).await.unwrap();
+    operations.switch(&of, Accepted { incomplete: true, ..Accepted::default() }).await.unwrap();
     let (mut seen, mut cursor) = (first.streams, first.next_cursor);
     while let Some(from) = cursor {
         let page =

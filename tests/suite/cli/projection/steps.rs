@@ -135,7 +135,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     let list = system.operate(["projection", "list", "--json"]).await.json();
     let names: Vec<_> =
         list["projections"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
-    assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
+    assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"]);
     assert_eq!(
         list["projections"][1],
         system.get("/projections/stock").await.body,

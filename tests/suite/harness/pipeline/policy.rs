@@ -95,6 +95,7 @@ impl FifoPolicy {
             "stock" => "StockProjectorMapping",
             "bestsellers" => "BestsellersProjectorMapping",
             "audit" => "AuditProjectorMapping",
+            "journal" => "JournalProjectorMapping",
             "fulfilment" => "FulfilmentProcessMapping",
             "rebuild" => "RebuildWorkerMapping",
             other => panic!("no mapping is known of {other}"),

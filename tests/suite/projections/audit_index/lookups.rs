@@ -5,6 +5,7 @@ use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
 use projections::audit_index::{AuditIndex, EntryMatch};
+use projections::journal::Journal;
 use projections::{Projector, ReadModels};
 use serde_json::{Value, json};
 
@@ -18,8 +19,8 @@ async fn projector(ledger: &Ledger, wire: &FaultInjector) -> Projector {
     wire.take();
     wire.arm(None);
     let (store, index) =
-        (EventStore::new(client.clone(), "events"), AuditIndex::new(client, AUDIT));
-    Projector::new(store, read_models, index)
+        (EventStore::new(client.clone(), "events"), AuditIndex::new(client.clone(), AUDIT));
+    Projector::new(store, read_models, index, Journal::new(client, "journal"))
 }
 
 /// Sets the generations of the audit index.

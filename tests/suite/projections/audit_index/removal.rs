@@ -2,7 +2,8 @@
 
 use super::ledger::{Entered, Ledger, commit, stream};
 use eventstore::Segment;
-use projections::audit_index::{EntryMatch, RemoveCursor, RemovedSlice};
+use projections::audit_index::EntryMatch;
+use projections::{RemoveCursor, RemovedSlice};
 use std::collections::BTreeSet;
 
 /// Removes the generation, segment by segment. Returns the numbers of items and of slices.

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
 use projections::audit_index::AuditIndex;
+use projections::journal::Journal;
 use projections::rebuild::{RebuildError, Report, SegmentTask, Tally};
 use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -74,8 +75,9 @@ pub(in super::super) fn ruled(stack: &TestStack) -> (Projector, Wire) {
     let (client, wire) = Wire::under(&stack.clients().dynamodb);
     let read_models = ReadModels::new(client.clone(), stack.names.read_models());
     let audit_index = AuditIndex::new(client.clone(), stack.names.audit_index());
+    let journal = Journal::new(client.clone(), stack.names.journal());
     let store = EventStore::new(client, stack.names.events());
-    (Projector::new(store, read_models, audit_index).with_cache_time(REMEMBERED), wire)
+    (Projector::new(store, read_models, audit_index, journal).with_cache_time(REMEMBERED), wire)
 }
 
 /// Works on a task.

@@ -163,7 +163,8 @@ impl Index {
         let audit = AuditIndex::new(client.clone(), engine.no_table().name);
         rows.create_table().await.unwrap();
         audit.create_table().await.unwrap();
-        let projector = Projector::new(process.store.clone(), rows, audit.clone());
+        let journal = projections::journal::Journal::new(client.clone(), "journal");
+        let projector = Projector::new(process.store.clone(), rows, audit.clone(), journal);
         let (generation, answers) = (AtomicU32::new(1), Arc::default());
         Self { process, audit, projector, client, read_models, generation, answers }
     }

@@ -12,6 +12,7 @@ use eventstore::{
     StreamId, Usage,
 };
 use projections::audit_index::AuditIndex;
+use projections::journal::Journal;
 use projections::{Projector, ReadModels, TimeLimit};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,9 @@ impl Indexed {
     }
 
     fn projector(&self) -> Projector {
-        Projector::new(self.writer.store.clone(), self.read_models.clone(), self.index.clone())
+        let (store, read_models) = (self.writer.store.clone(), self.read_models.clone());
+        let journal = Journal::new(self.table.client.clone(), "journal");
+        Projector::new(store, read_models, self.index.clone(), journal)
     }
 
     /// A process that has just started, and asks the index.

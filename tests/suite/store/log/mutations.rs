@@ -131,8 +131,16 @@ impl Mutation {
             Self::Lengthen(item, more) => {
                 packed(&mut items[item.index(count)], |bytes| bytes.extend(more))
             }
-            Self::Drop(item) if count > 1 => drop(items.remove(item.index(count - 1))),
-            Self::Drop(_) => {}
+            // Never the newest one, wherever an exchange has put it: that loss cannot show here.
+            Self::Drop(item) => {
+                let version = |item: &Value| item["version"]["N"].as_str()?.parse::<u64>().ok();
+                let newest = items.iter().map(version).max().flatten();
+                let others = (0..count).filter(|index| version(&items[*index]) != newest);
+                let others: Vec<usize> = others.collect();
+                if !others.is_empty() {
+                    items.remove(others[item.index(others.len())]);
+                }
+            }
             Self::Double(item) => items.insert(item.index(count), items[item.index(count)].clone()),
             Self::Exchange(one, other) => items.swap(one.index(count), other.index(count)),
             Self::Copy(from, to) => {

@@ -81,7 +81,7 @@ impl Load {
     }
 
     /// The units per second of each table.
-    pub(super) fn units(&self) -> [(&'static str, Units); 3] {
+    pub(super) fn units(&self) -> [(&'static str, Units); 4] {
         let (write_item, read_item) =
             (self.commit_units(), (self.large_item_bytes() / READ_UNIT_BYTES).ceil());
         let (orders, audit) = (per_command::ORDERS, per_command::AUDIT);
@@ -97,6 +97,11 @@ impl Load {
             orders.read_units * read_item
                 + others.map(|consumer| consumer.read_units).iter().sum::<f64>(),
         );
+        let journal = per_command::JOURNAL;
+        let journal_ends = a_second(journal.write_units, journal.read_units);
+        let batch_bytes = self.batch(&journal) * per_command::JOURNAL_ENTRY_BYTES;
+        let journal_batches =
+            self.batches_per_s(&journal) * (batch_bytes / WRITE_UNIT_BYTES).ceil();
         [
             ("events", a_second(commits, per_command::COMMAND_READ_UNITS * read_item)),
             (
@@ -107,6 +112,7 @@ impl Load {
                 },
             ),
             ("audit index", a_second(audit.write_units, audit.read_units)),
+            ("journal", Units { write: journal_ends.write + journal_batches, ..journal_ends }),
         ]
     }
 

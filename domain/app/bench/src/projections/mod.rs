@@ -16,6 +16,7 @@ use ledgerfold::clients::{Clients, Endpoints};
 use measurement::{Measurement, TimesLive, Work};
 use meter::{Reading, reset_peak};
 use projections::audit_index::AuditIndex;
+use projections::journal::Journal;
 use projections::{Projection, Projector, ReadModels};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,7 @@ struct Tables {
     traffic: TrafficCounter,
     read_models: String,
     audit_index: String,
+    journal: String,
 }
 
 impl Projections {
@@ -249,20 +251,23 @@ impl Bench<'_> {
             traffic: TrafficCounter::default(),
             read_models: format!("bench-{}-{work}-read-models", projection.name),
             audit_index: format!("bench-{}-{work}-audit-index", projection.name),
+            journal: format!("bench-{}-{work}-journal", projection.name),
         };
-        let (read_models, audit_index) = tables.open(&Clients::loopback(&self.endpoints));
+        let (read_models, audit_index, journal) = tables.open(&Clients::loopback(&self.endpoints));
         failing(read_models.create_table().await)?;
         failing(audit_index.create_table().await)?;
+        failing(journal.create_table().await)?;
         Ok(tables)
     }
 }
 
 impl Tables {
-    fn open(&self, clients: &Clients) -> (ReadModels, AuditIndex) {
+    fn open(&self, clients: &Clients) -> (ReadModels, AuditIndex, Journal) {
         let client = &clients.dynamodb;
         (
             ReadModels::new(client.clone(), &self.read_models),
             AuditIndex::new(client.clone(), &self.audit_index),
+            Journal::new(client.clone(), &self.journal),
         )
     }
 
@@ -271,8 +276,8 @@ impl Tables {
     fn projector(&self) -> Projector {
         let mut clients = Clients::loopback(&self.endpoints);
         clients.dynamodb = self.traffic.intercept(&clients.dynamodb);
-        let (read_models, audit_index) = self.open(&clients);
-        Projector::new(EventStore::new(clients.dynamodb, EVENTS), read_models, audit_index)
+        let (read_models, audit_index, journal) = self.open(&clients);
+        Projector::new(EventStore::new(clients.dynamodb, EVENTS), read_models, audit_index, journal)
     }
 
     fn projectors(&self) -> impl Fn() -> Projector + Clone + Send + 'static {
