@@ -107,5 +107,4 @@ async fn every_operation_that_the_pages_call_is_described() {
 }
 
 /// Operations that the pages can do without: they say that the server lacks them.
-const PENDING: [&str; 4] =
-    ["audit/tail", "audit/streams", "audit/verify", "projections/{name}/dead"];
+const PENDING: [&str; 1] = ["projections/{name}/dead"];
