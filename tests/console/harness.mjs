@@ -26,9 +26,12 @@ export function run(...words) {
 /** A folder that is removed when all programs have ended. */
 export function folder() {
   const path = mkdtempSync(join(tmpdir(), "console-"));
-  process.on("exit", () => rmSync(path, { recursive: true, force: true }));
+  folders.push(path);
   return path;
 }
+
+const folders = [];
+process.on("exit", () => folders.forEach((path) => rmSync(path, { recursive: true, force: true })));
 
 /** A running `dev`. It is stopped at the end of the test, by its own process. */
 export async function dev(t, { app = "bookshop", data = folder(), port = 0, options = [] } = {}) {
