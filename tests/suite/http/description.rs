@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every operation of the API.
-const CALLS: [&str; 34] = [
+const CALLS: [&str; 35] = [
     "get /audit/events",
     "get /audit/streams/{stream}",
     "get /audit/streams/{stream}/at",
@@ -20,6 +20,7 @@ const CALLS: [&str; 34] = [
     "get /orders/{id}",
     "get /projections",
     "get /projections/{name}",
+    "get /projections/{name}/dead",
     "get /projections/{name}/parked",
     "get /projections/{name}/progress",
     "get /stock/{isbn}",
