@@ -148,7 +148,10 @@ async fn a_sample_has_at_most_the_limit_and_ten_of_a_group() {
     for _ in 0..12 {
         stack.send(DEAD, "stock-many", "{").await;
     }
-    for (query, count) in [("", 20), ("?limit=1", 1), ("?limit=11", 11), ("?limit=100", 35)] {
+    // A receive that takes some messages of a group blocks the others.
+    let cases =
+        [("", 20..=20), ("?limit=1", 1..=1), ("?limit=11", 11..=11), ("?limit=100", 26..=35)];
+    for (query, counts) in cases {
         let sample = get(&api, &format!("{PATH}{query}")).await.body;
         let ids: BTreeSet<String> = sample["messages"]
             .as_array()
@@ -156,7 +159,7 @@ async fn a_sample_has_at_most_the_limit_and_ten_of_a_group() {
             .iter()
             .map(|letter| text(&letter["message_id"]).to_owned())
             .collect();
-        assert_eq!((ids.len(), &sample["in_queue"]), (count, &json!(37)), "{query}");
+        assert!(counts.contains(&ids.len()) && sample["in_queue"] == json!(37), "{query} {sample}");
         assert_eq!(stack.waiting(DEAD).await, 37, "all are visible again");
     }
     for limit in ["0", "101", "-1", "1.5", "x", "99999999999999999999"] {

@@ -155,7 +155,7 @@ fn resumed_stream(resumed: &ResumedStream) -> String {
             format!("{stream} was sent to its projector, which continues it")
         }
         ResumedState::Parked => {
-            let reason = reason.as_deref().unwrap_or_default();
+            let reason = escaped(reason.as_deref().unwrap_or_default());
             format!("{stream} is STILL parked in generation {generation}{version}: {reason}")
         }
     }
@@ -178,7 +178,7 @@ pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
     let rows = page.streams.iter().map(|parked| {
         let version = parked.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let (stream, generation) = (parked.stream.to_string(), parked.generation.to_string());
-        [stream, generation, version, time_text(parked.parked_at), parked.error.clone()]
+        [stream, generation, version, time_text(parked.parked_at), escaped(&parked.error)]
     });
     let rows: Vec<_> = rows.collect();
     output::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
@@ -205,32 +205,37 @@ fn dead_letter(letter: &DeadLetter) -> [String; 6] {
     let stream = letter.stream.as_ref().map_or(&*letter.group, |stream| stream.as_str());
     [
         letter.message_id.clone(),
-        line_of(stream),
+        escaped(stream),
         version,
         letter.receives.to_string(),
         time_text(letter.sent_at),
-        line_of(&letter.body),
+        beginning(&letter.body),
     ]
 }
 
-/// The beginning of a text on one line. Characters that would control the terminal are escaped.
-fn line_of(text: &str) -> String {
+/// The first characters of a text, on one line.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(MAX_BODY_CHARS) {
+        Some((end, _)) => format!("{}…", escaped(text.get(..end).unwrap_or_default())),
+        None => escaped(text),
+    }
+}
+
+/// The text on one line. Characters that would control the terminal are escaped.
+fn escaped(text: &str) -> String {
     let mut line = String::new();
-    for character in text.chars().take(MAX_BODY_CHARS) {
+    for character in text.chars() {
         match character {
             '"' | '\'' | '\\' => line.push(character),
             _ => line.extend(character.escape_debug()),
         }
-    }
-    if text.chars().nth(MAX_BODY_CHARS).is_some() {
-        line.push('…');
     }
     line
 }
 
 #[cfg(test)]
 mod tests {
-    use super::line_of;
+    use super::{beginning, escaped};
 
     #[test]
     fn a_text_is_one_line_without_control_characters() {
@@ -239,9 +244,9 @@ mod tests {
             ("\u{1b}[2J\u{9b}2J\0\u{202e}", "\\u{1b}[2J\\u{9b}2J\\0\\u{202e}"),
             ("<script>ä😀", "<script>ä😀"),
         ] {
-            assert_eq!(line_of(text), line);
+            assert_eq!(escaped(text), line);
         }
-        assert_eq!(line_of(&"ä".repeat(80)), "ä".repeat(80));
-        assert_eq!(line_of(&"ä".repeat(81)), format!("{}…", "ä".repeat(80)));
+        assert_eq!(beginning(&"ä".repeat(80)), "ä".repeat(80));
+        assert_eq!(beginning(&"ä".repeat(81)), format!("{}…", "ä".repeat(80)));
     }
 }
