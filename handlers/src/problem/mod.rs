@@ -401,6 +401,7 @@ impl From<OperateError> for Problem {
             }
             OperateError::Status(StatusError::Events(fault)) => fault.into(),
             OperateError::Project(error) => error.into(),
+            OperateError::DeadLettersInFlight => Self::conflict(error.to_string()),
             OperateError::Queue(error) => Self::queue_unavailable(&error),
             OperateError::Events(error) => error.into(),
         }

@@ -305,6 +305,13 @@ impl TestStack {
         counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
     }
 
+    /// Receives a message of a queue, which becomes invisible.
+    pub(crate) async fn hide_one(&self, queue: &str) {
+        let request = self.clients.sqs.receive_message().queue_url(self.url(queue).await);
+        let answer = request.visibility_timeout(60).wait_time_seconds(0).send().await.unwrap();
+        assert_eq!(answer.messages().len(), 1);
+    }
+
     /// Receives and deletes all visible messages of a queue.
     pub(crate) async fn take_all(&self, queue: &str) -> Vec<Message> {
         let (sqs, url) = (&self.clients.sqs, self.url(queue).await);

@@ -21,6 +21,7 @@
 //! | [`auth`], [`tokens`] | scopes and actors; which tokens are valid |
 //! | [`projections`] | status and steps of projections, and progress of a job |
 //! | [`bounded_steps`] | do `resume` and `redrive` end in time, and continue with the next call? |
+//! | [`dead_letters`] | does a look at dead letters show them, and move nothing? |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
 
@@ -39,6 +40,7 @@ mod bad_requests;
 mod bestsellers;
 mod bounded_steps;
 mod clock;
+mod dead_letters;
 mod description;
 mod idempotency;
 mod lists;

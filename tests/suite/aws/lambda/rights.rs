@@ -188,6 +188,7 @@ async fn operate(operator: &Caller<'_>, reader: &Caller<'_>, location: &str) {
         post("reconcile", json!({})).await;
         until(operator, &path, idle).await;
         assert_eq!(operator.post(&format!("{path}/redrive"), "k", &json!({})).await.status, 200);
+        assert_eq!(operator.get(&format!("{path}/dead")).await.status, 200);
     }
     assert_eq!(operator.get("/projections").await.status, 200);
 }
