@@ -4,6 +4,7 @@ use super::{
     BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive,
     reserve,
 };
+use crate::harness::engine::unreachable;
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::Message;
 use crate::harness::wire::{Act, Wire};
@@ -303,13 +304,7 @@ async fn what_waits_long_is_pending_while_its_queue_is_down() {
     dead(&stack, "k").await;
     move_clock(&stack, "k", -600).await;
     let (system, statuses) = (stack.system(), stack.system().command_statuses());
-    let nowhere =
-        stack.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
-    let queue = CommandQueue::new(
-        statuses,
-        aws_sdk_sqs::Client::from_conf(nowhere),
-        "http://127.0.0.1:1/0/q.fifo",
-    );
+    let queue = CommandQueue::new(statuses, unreachable().sqs, "http://127.0.0.1:1/0/q.fifo");
     let told = get(&api_of(&system, Some(queue)), "/commands/k").await;
     assert_eq!((told.status, &told.body["status"]), (200, &json!("pending")));
     assert_eq!(stack.waiting(QUEUE).await, 0);

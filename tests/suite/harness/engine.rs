@@ -10,12 +10,19 @@ use ledgerfold::local::engines::access_key::AccessKey;
 use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::path::Path;
 
-/// An embedded engine over that file, and clients that have its key.
+/// An embedded engine over that file, and clients that reach it without a socket.
 pub(crate) async fn dynamodb(database: &Path) -> (DynamoDb, Clients) {
     let key = AccessKey::generate().unwrap();
     let engine = DynamoDb::start(database, &key).await.unwrap();
     let clients = Clients::loopback(&Endpoints::of_one(engine.endpoint(), key));
+    let clients = clients.in_process(engine.engine(), engine.engine());
     (engine, clients)
+}
+
+/// Clients of a port where nothing listens.
+pub(crate) fn unreachable() -> Clients {
+    let key = AccessKey::generate().unwrap();
+    Clients::loopback(&Endpoints::of_one("http://127.0.0.1:1", key))
 }
 
 /// The deviations from AWS to expect.

@@ -55,6 +55,7 @@ impl TestStack {
     /// Over a folder that may have data already.
     pub(crate) async fn over(folder: TempDir) -> Self {
         let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
+        let engines = engines.within_process();
         let clients = engines.clients.clone();
         Self::with_clients(engines, clients, folder).await
     }
