@@ -3,7 +3,7 @@
 //! | module | what it asks |
 //! |---|---|
 //! | [`answers`] | which answer is noted, and which stays |
-//! | [`told`] | is what is told true, and is something told in the end? |
+//! | [`statuses`] | is each status true, and is there a final one? |
 //! | [`rounds`] | when a round begins, and which answers belong to it |
 //! | [`deaths`] | is a command handled once, whoever dies between two requests? |
 //! | [`clocks`] | does a worker's slow clock refuse no command? |
@@ -19,7 +19,7 @@ mod deaths;
 mod failures;
 mod limits;
 mod rounds;
-mod told;
+mod statuses;
 
 use crate::harness::http::Response;
 use crate::harness::in_process::{answer, send};

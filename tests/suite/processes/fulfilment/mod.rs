@@ -3,7 +3,7 @@
 //!
 //! | module | what it asks |
 //! |---|---|
-//! | [`by_itself`] | does the running program confirm, reject, release and commit by itself, and say why? |
+//! | [`running_program`] | does the running program confirm, reject, release and commit, and record why? |
 //! | [`deliveries`] | does every order of delivery, with repetitions and losses, end the same? |
 //! | [`deaths`] | and when a runner dies between any two requests, or two run at once? |
 //! | [`rush`] | many orders for too few copies, with several runners; and a program that is killed |
@@ -16,10 +16,10 @@
 
 mod again;
 mod budget;
-mod by_itself;
 mod client;
 mod deaths;
 mod deliveries;
 pub(crate) mod orders;
+mod running_program;
 mod rush;
 mod stops;

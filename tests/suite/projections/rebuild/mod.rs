@@ -6,17 +6,17 @@
 
 mod at_once;
 mod clocks;
+mod corrupt_items;
 mod cost;
-mod damaged_items;
 mod edges;
 mod faults;
 pub(super) mod jobs;
 mod long_stream;
 mod order_of_writes;
+mod parked_streams;
 mod random;
 mod reads;
 mod removal;
-mod standstill;
 mod steps;
 mod traffic;
 mod under_load;

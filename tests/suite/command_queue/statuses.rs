@@ -1,4 +1,4 @@
-//! The status of a command is true, and in the end there is one.
+//! The status of a command is true, and there is a final one.
 
 use super::{
     BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive,
