@@ -1,5 +1,6 @@
 //! The bookshop's tables and queues on embedded engines. No function runs unless a case calls one.
 
+use super::engine::yielding;
 use super::faults::FaultInjector;
 use super::fold::ReadModel;
 use super::recorder::Recorder;
@@ -56,7 +57,7 @@ impl TestStack {
     pub(crate) async fn over(folder: TempDir) -> Self {
         let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let engines = engines.within_process();
-        let clients = engines.clients.clone();
+        let clients = yielding(&engines.clients);
         Self::with_clients(engines, clients, folder).await
     }
 
@@ -67,7 +68,9 @@ impl TestStack {
         let config = Config { now, ..Config::default() };
         let sqs =
             serve_queues(Server::open(&folder.path().join("queues.db"), config).unwrap()).await;
-        let clients = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });
+        let queues = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });
+        let engines = engines.within_process();
+        let clients = Clients { sqs: queues.sqs, ..yielding(&engines.clients) };
         Self::with_clients(engines, clients, folder).await
     }
 

@@ -73,9 +73,10 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
         writer.work(number == 0)
     });
     join_all(writers).await;
+    let few = full_or(10, 3);
     eprintln!("simulation: the index answered {:?}", index.answers.lock().unwrap());
     assert!(
-        index.answers.lock().unwrap().iter().all(|answers| *answers > 10),
+        index.answers.lock().unwrap().iter().all(|answers| *answers > few),
         "too few queries of the index"
     );
     let Journal { mut sent, happened } = journal.into_inner().unwrap();
@@ -272,7 +273,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn work(mut self, rebuilds: bool) {
-        for count in 0..full_or(COMMANDS_PER_WRITER, 2 * COMMANDS_PER_PHASE) {
+        for count in 0..full_or(COMMANDS_PER_WRITER, 40) {
             let phase = count / COMMANDS_PER_PHASE;
             if rebuilds && count % COMMANDS_PER_PHASE == COMMANDS_PER_PHASE / 2 {
                 self.index.rebuild(self.streams).await;
@@ -339,11 +340,11 @@ impl Journal {
                 happened.handled += 1;
                 happened.replayed += usize::from(handled.replayed);
                 happened.races_lost += handled.lost_races;
-                let told = (handled.version, handled.commit.unwrap().hash);
+                let place = (handled.version, handled.commit.unwrap().hash);
                 let sent = &mut self.sent[index];
                 assert_eq!(
-                    *sent.answer.get_or_insert(told),
-                    told,
+                    *sent.answer.get_or_insert(place),
+                    place,
                     "{} was answered differently",
                     sent.id
                 );
