@@ -1,8 +1,8 @@
-//! Generations: online rebuilds, switches, removals; streams that stand still; and what no process
-//! may spoil.
+//! Generations: online rebuilds, switches, removals, parked streams, and processes with an old
+//! state.
 //!
-//! The engine is called directly; [`jobs`] is its queue, which the cases double, reorder and lose
-//! from. [`traffic`] writes meanwhile.
+//! The cases call the engine directly. [`jobs`] is its queue: the cases repeat, reorder and lose
+//! tasks. [`traffic`] writes meanwhile.
 
 mod at_once;
 mod clocks;
