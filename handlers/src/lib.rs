@@ -44,6 +44,9 @@ pub use delivery::notification::NotificationMessage;
 pub use delivery::projector::ProjectorHandler;
 pub use delivery::queue::QueueError;
 pub use delivery::rebuild::{Jobs, RebuildHandler};
+pub use operations::dead_letters::{
+    DEFAULT_DEAD_LETTERS, DeadLetter, DeadLetters, MAX_DEAD_LETTERS,
+};
 pub use operations::redrive::{Redriven, Stays};
 pub use operations::resume::{
     InvalidParkedCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption,

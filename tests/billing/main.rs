@@ -63,23 +63,23 @@ struct Payment {
     period: u32,
 }
 
-fn pay(known: Payment, heard: Input<'_, SubscriptionEvent>) -> (Payment, Vec<Ask>) {
-    match heard {
-        Input::Event(told, SubscriptionEvent::RenewalDue { period, account, price_minor }) => {
-            let reason = format!("{} period {period}", told.stream);
+fn pay(known: Payment, input: Input<'_, SubscriptionEvent>) -> (Payment, Vec<Ask>) {
+    match input {
+        Input::Event(origin, SubscriptionEvent::RenewalDue { period, account, price_minor }) => {
+            let reason = format!("{} period {period}", origin.stream);
             let withdraw = account::AccountCommand::Withdraw { minor: price_minor, reason };
             let ask = ask("withdraw", format!("account-{account}"), &withdraw);
-            (Payment { subscription: Some(told.stream.clone()), period }, vec![ask])
+            (Payment { subscription: Some(origin.stream.clone()), period }, vec![ask])
         }
         Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
-            let told = match answer {
+            let command = match answer {
                 AskAnswer::Done => SubscriptionCommand::ConfirmPayment { period: known.period },
                 AskAnswer::Refused { .. } => SubscriptionCommand::Suspend { period: known.period },
             };
             let asks = known
                 .subscription
                 .iter()
-                .map(|stream| ask("tell", stream.to_string(), &told))
+                .map(|stream| ask("tell", stream.to_string(), &command))
                 .collect();
             (known, asks)
         }
@@ -87,8 +87,8 @@ fn pay(known: Payment, heard: Input<'_, SubscriptionEvent>) -> (Payment, Vec<Ask
     }
 }
 
-fn key(told: &EventOrigin, _: &SubscriptionEvent) -> InstanceKey {
-    Ok(Some(told.stream.key().to_owned()))
+fn key(origin: &EventOrigin, _: &SubscriptionEvent) -> InstanceKey {
+    Ok(Some(origin.stream.key().to_owned()))
 }
 
 fn accounts() -> Projection {
@@ -105,7 +105,7 @@ fn revenue() -> Projection {
 pub(crate) fn app() -> App {
     let accounts_of = |transfer: &Transfer| vec![transfer.from.clone(), transfer.to.clone()];
     let example = r#"{"from": "a-17", "to": "b-4", "minor": 200}"#;
-    let heard = FollowedCategory::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);
+    let followed = FollowedCategory::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);
     App::new("billing")
         .described("Accounts and subscriptions.")
         .aggregate(ACCOUNT)
@@ -119,7 +119,7 @@ pub(crate) fn app() -> App {
         ))
         .read_model(accounts())
         .read_model(revenue())
-        .process(Process::named("payments", "payments/1", [heard], key, pay))
+        .process(Process::named("payments", "payments/1", [followed], key, pay))
         .routes([
             command("/accounts/{id}/open", "account", "Open"),
             command("/accounts/{id}/deposit", "account", "Deposit"),

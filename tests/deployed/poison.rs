@@ -94,6 +94,15 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter() {
         (status["lag"]["dead_letters"] == 1).then_some(())
     })
     .await;
+    let seen = eventually("it is shown", || async {
+        let sample = stack.get("/projections/bestsellers/dead").await.body;
+        sample["messages"].as_array()?.first().cloned()
+    })
+    .await;
+    assert_eq!(
+        (&seen["group"], &seen["body"], &seen["stream"]),
+        (&json!("poison"), &json!("{ this is no announcement"), &Value::Null)
+    );
     let redriven = stack.post("/projections/bestsellers/redrive", &json!({})).await;
     assert_eq!(
         (redriven.status, &redriven.body["sent"], &redriven.body["left"]),

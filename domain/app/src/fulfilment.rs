@@ -50,25 +50,25 @@ struct Origin {
 }
 
 /// The order that an event concerns. A confirmed order needs no more commands.
-fn key(told: &EventOrigin, event: &ShopEvent) -> InstanceKey {
+fn key(origin: &EventOrigin, event: &ShopEvent) -> InstanceKey {
     let order_id = match event {
         ShopEvent::Order(event) => {
-            let order_id = OrderId::try_from(told.stream.key().to_owned())?;
+            let order_id = OrderId::try_from(origin.stream.key().to_owned())?;
             Some(order_id).filter(|_| !matches!(event, OrderEvent::OrderConfirmed {}))
         }
         ShopEvent::Stock(event) => {
-            let isbn = Isbn::try_from(told.stream.key().to_owned())?;
-            FulfilmentInput::of_stock(&isbn, told.version, event).map(|(order_id, _)| order_id)
+            let isbn = Isbn::try_from(origin.stream.key().to_owned())?;
+            FulfilmentInput::of_stock(&isbn, origin.version, event).map(|(order_id, _)| order_id)
         }
     };
     Ok(order_id.map(|order_id| order_id.to_string()))
 }
 
 /// The next state, and the commands to send.
-fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
-    match heard {
-        Input::Event(told, event) => match fact(told, event) {
-            Some((order_id, fact)) => learn(known, order_id, &fact, Some(told)),
+fn react(known: Known, input: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
+    match input {
+        Input::Event(origin, event) => match fact(origin, event) {
+            Some((order_id, fact)) => learn(known, order_id, &fact, Some(origin)),
             None => (known, Vec::new()),
         },
         Input::Answer { ask, answer: AskAnswer::Refused { .. } } => {
@@ -83,17 +83,17 @@ fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
     }
 }
 
-fn fact(told: &EventOrigin, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
-    let key = told.stream.key().to_owned();
+fn fact(origin: &EventOrigin, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
+    let key = origin.stream.key().to_owned();
     match event {
         ShopEvent::Order(event) => {
             let recorded_at_ms =
-                u64::try_from(told.recorded_at.timestamp_millis()).unwrap_or_default();
-            let fact = FulfilmentInput::of_order(told.version, recorded_at_ms, event)?;
+                u64::try_from(origin.recorded_at.timestamp_millis()).unwrap_or_default();
+            let fact = FulfilmentInput::of_order(origin.version, recorded_at_ms, event)?;
             Some((OrderId::try_from(key).ok()?, fact))
         }
         ShopEvent::Stock(event) => {
-            FulfilmentInput::of_stock(&Isbn::try_from(key).ok()?, told.version, &event)
+            FulfilmentInput::of_stock(&Isbn::try_from(key).ok()?, origin.version, &event)
         }
     }
 }
@@ -110,13 +110,13 @@ fn learn(
     known: Known,
     order_id: OrderId,
     fact: &FulfilmentInput,
-    told: Option<&EventOrigin>,
+    origin: Option<&EventOrigin>,
 ) -> (Known, Vec<Ask>) {
     let Known { fulfilment, mut causes } = known;
     let (fulfilment, commands) =
         domain::fulfilment::react(fulfilment.unwrap_or_else(|| Fulfilment::new(order_id)), fact);
-    if let (FulfilmentInput::Order { version, .. }, Some(told)) = (fact, told) {
-        let EventOrigin { correlation_id, trace_parent, .. } = told.clone();
+    if let (FulfilmentInput::Order { version, .. }, Some(origin)) = (fact, origin) {
+        let EventOrigin { correlation_id, trace_parent, .. } = origin.clone();
         causes.entry(*version).or_insert(Origin { correlation_id, trace_parent });
     }
     let known = Known { fulfilment: Some(fulfilment), causes };
@@ -137,7 +137,7 @@ impl Known {
             FulfilmentCommand::Stock { command, .. } => ask(name, stream, command),
         };
         match self.cause(issued) {
-            Some(told) => asked.because(&told).named_in_full(),
+            Some(origin) => asked.because(&origin).named_in_full(),
             None => asked.named_in_full(),
         }
     }

@@ -15,12 +15,12 @@ pub fn orders() -> Projection {
             "orders",
             "orders/1",
             &ORDER,
-            |row, event, told| placed::fold(row, event, told.recorded_at),
-            |row, told| {
+            |row, event, origin| placed::fold(row, event, origin.recorded_at),
+            |row, origin| {
                 let list = placed::customer_list(row.details.customer_id.as_str());
                 Some(Listing {
                     list,
-                    rank: format!("{}#{}", time_text(row.placed_at), told.stream.key()),
+                    rank: format!("{}#{}", time_text(row.placed_at), origin.stream.key()),
                 })
             },
         )
@@ -47,8 +47,8 @@ pub fn bestsellers() -> Projection {
             "bestsellers",
             "bestsellers/1",
             &ORDER,
-            |counted, event, told| {
-                let (counted, sales) = sales::fold(counted, event, told.recorded_at.date_naive());
+            |counted, event, origin| {
+                let (counted, sales) = sales::fold(counted, event, origin.recorded_at.date_naive());
                 (
                     counted,
                     sales

@@ -1,9 +1,9 @@
 //! The ids of a stream's commands: the newest exactly, older ones by Bloom filter and time bound.
 
-use super::bloom::{BLOOM_IDS, Bloom};
+use super::bloom::BLOOM_IDS;
+use super::hidden_ids::{Bounds, Hidden, ListedId, time_ms};
 use super::index::Mark;
 use crate::{Commit, Id, StreamId};
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -31,54 +31,6 @@ pub(crate) struct IdLimits {
     pub(crate) listed: usize,
     /// Ids in each of the two filters, at most the filter's capacity.
     pub(crate) filtered: usize,
-}
-
-/// A commit by its command: its id, the version of its first event, and `recorded_at` in
-/// milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct ListedId(Id, u64, i64);
-
-/// What is known of hidden commits. A new field needs a new snapshot format, because an older
-/// program must not miss it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Hidden {
-    /// The newest time of a timely id, in milliseconds of the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timely_ms: Option<i64>,
-    /// The newest of all other ids; the older filter first.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    window: VecDeque<Filtered>,
-    /// All other ids that left the window.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    older: Option<Bounds>,
-}
-
-/// Ids in a filter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filtered {
-    ids: usize,
-    bounds: Bounds,
-    bloom: Bloom,
-}
-
-/// The facts about a set of ids that are not timely.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bounds {
-    /// Whether one of them has no time.
-    untimed: bool,
-    /// The newest time in ids of callers with a fast clock, in milliseconds of the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    fast_ms: Option<i64>,
-    /// The newest time in ids that the system derived.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    derived_ms: Option<i64>,
-    /// The most that one of them was ahead of its commit's `recorded_at`.
-    ahead_ms: i64,
-    /// The newest of their commits.
-    newest: ListedId,
 }
 
 /// Where the commit of a command may be.
@@ -179,103 +131,6 @@ impl CommandIds {
             (None, false) => Lookup::Absent,
         }
     }
-}
-
-impl Hidden {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn take(&mut self, commit: ListedId, filter_ids: usize) {
-        if let Some(time) = commit.timely_ms() {
-            self.timely_ms = self.timely_ms.max(Some(time));
-            return;
-        }
-        let bounds = Bounds::of(commit);
-        match self.window.back_mut().filter(|newest| newest.ids < filter_ids) {
-            Some(newest) => newest.take(bounds),
-            None => {
-                let mut newest =
-                    Filtered { ids: 0, bounds: bounds.clone(), bloom: Bloom::default() };
-                newest.take(bounds);
-                self.window.push_back(newest);
-            }
-        }
-        while self.window.len() > 2 {
-            let left = self.window.pop_front().map(|left| left.bounds);
-            self.older = match (self.older.take(), left) {
-                (Some(older), Some(left)) => Some(older.union(left)),
-                (older, left) => older.or(left),
-            };
-        }
-    }
-}
-
-impl Filtered {
-    fn take(&mut self, commit: Bounds) {
-        self.bloom.insert(&commit.newest.0);
-        self.bounds = self.bounds.clone().union(commit);
-        self.ids += 1;
-    }
-
-    fn may_have(&self, command: &Id) -> bool {
-        self.bounds.may_have(command) && self.bloom.may_have(command)
-    }
-}
-
-impl Bounds {
-    fn of(newest: ListedId) -> Self {
-        let (time, derived) = (time_ms(&newest.0), newest.0.is_of_system());
-        Self {
-            untimed: time.is_none(),
-            fast_ms: time.filter(|_| !derived),
-            derived_ms: time.filter(|_| derived),
-            ahead_ms: time.map_or(0, |time| time.saturating_sub(newest.2).max(0)),
-            newest,
-        }
-    }
-
-    /// Whether the set may contain the id.
-    fn may_have(&self, command: &Id) -> bool {
-        match time_ms(command) {
-            None => self.untimed,
-            Some(time) if command.is_of_system() => self.derived_ms >= Some(time),
-            Some(time) => self.fast_ms >= Some(time),
-        }
-    }
-
-    /// The union with a set of later commits.
-    fn union(self, later: Self) -> Self {
-        Self {
-            untimed: self.untimed || later.untimed,
-            fast_ms: self.fast_ms.max(later.fast_ms),
-            derived_ms: self.derived_ms.max(later.derived_ms),
-            ahead_ms: self.ahead_ms.max(later.ahead_ms),
-            newest: later.newest,
-        }
-    }
-}
-
-impl ListedId {
-    /// The time of a timely id. A derived id is never timely: it may come hours after its cause.
-    fn timely_ms(&self) -> Option<i64> {
-        time_ms(&self.0).filter(|time| !self.0.is_of_system() && *time <= self.2)
-    }
-
-    fn mark(&self, stream: &StreamId) -> Option<Mark> {
-        let recorded_at = DateTime::from_timestamp_millis(self.2)?;
-        Some(Mark {
-            stream: stream.clone(),
-            version: self.1,
-            recorded_at,
-            command_id: self.0.clone(),
-            hash: None,
-        })
-    }
-}
-
-fn time_ms(id: &Id) -> Option<i64> {
-    id.time().map(|time| time.timestamp_millis())
 }
 
 #[cfg(test)]

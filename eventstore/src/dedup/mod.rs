@@ -6,6 +6,7 @@
 mod bloom;
 mod command_ids;
 mod find_commit;
+mod hidden_ids;
 mod index;
 
 pub(crate) use command_ids::{CommandIds, IdLimits, Lookup};

@@ -6,6 +6,7 @@ pub(crate) mod commit_json;
 pub(crate) mod existing_streams;
 pub(crate) mod item;
 pub(crate) mod packed_trace;
+pub(crate) mod page;
 pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod verify;

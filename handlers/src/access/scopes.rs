@@ -60,6 +60,7 @@ mod specs {
             (Method::GET, "/commands/1", Scope::Write),
             (Method::GET, "/audit/streams/order-1/verify", Scope::Audit),
             (Method::GET, "/projections", Scope::Operate),
+            (Method::GET, "/projections/orders/dead", Scope::Operate),
             (Method::POST, "/projections/orders/drop", Scope::Operate),
         ] {
             assert_eq!(needs(method, path), Requirement::Scope(scope), "{path}");

@@ -60,6 +60,7 @@ mod across;
 mod aggregate;
 pub(crate) mod canonical_json;
 mod check;
+mod check_routes;
 mod command;
 pub(crate) mod command_id;
 mod dispatch;

@@ -28,10 +28,12 @@ mod length;
 mod message;
 mod problem;
 mod row;
+mod status_table;
 mod statuses;
 mod worker;
 
-pub use statuses::{CommandStatuses, CommandTableError};
+pub use status_table::CommandTableError;
+pub use statuses::CommandStatuses;
 pub use worker::CommandWorker;
 
 pub(crate) use row::{CommandProgress, StatusRow};

@@ -1,8 +1,9 @@
 //! The worker: handles commands of the queue, and stores their status.
 
+use super::CommandTableError;
 use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{CommandProgress, Subject};
-use super::statuses::{CommandStatuses, CommandTableError, Noted};
+use super::statuses::{CommandStatuses, Noted};
 use crate::app::{App, CommandError, Dispatcher, is_clock_skew, is_final};
 use crate::problem::Problem;
 use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, TracedWork};

@@ -302,7 +302,7 @@ impl AppendedBatch {
             }
             telemetry::count(if sent { Metric::Messages } else { Metric::Unhandled });
             let outcome = if sent { "done" } else { "again" };
-            tracing::info!(%stream, version, outcome, duration_ms = since_ms(begun), "commit announced");
+            tracing::info!(%stream, version, outcome, duration_ms = since_ms(begun), "commit notified");
         };
         TracedWork { name: "fan-out", kind: "queue.publish", trace, begun }.run(queue).await;
     }

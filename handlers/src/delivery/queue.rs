@@ -5,13 +5,14 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use aws_sdk_sqs::types::{
-    Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry as Entry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, Message,
+    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry as Entry,
 };
 use eventstore::ErrorSource;
 use std::sync::Arc;
 
-/// The most messages of a send or a receive (SQS's limit).
-const MAX_ENTRIES: usize = 10;
+/// The most messages of a request (SQS's limit).
+pub(crate) const MAX_ENTRIES: usize = 10;
 /// The wait time of a receive, in seconds. Without it SQS may return nothing although messages
 /// wait.
 const WAIT_S: i32 = 1;
@@ -23,6 +24,15 @@ const TAKEN_S: i32 = 60;
 pub(crate) struct Queue {
     sqs: Client,
     url: String,
+}
+
+/// How many messages a queue has, about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageCounts {
+    /// Messages that wait.
+    pub(crate) waiting: u64,
+    /// Received messages that are invisible.
+    pub(crate) in_flight: u64,
 }
 
 /// A message to send.
@@ -116,19 +126,26 @@ impl Queue {
                 .send()
                 .await;
             let answer = answer.map_err(|error| self.failed(error))?;
-            if let Some(first) = answer.failed().first() {
-                let (count, code) = (answer.failed().len(), first.code().to_owned());
-                return Err(QueueError::Refused { queue: self.url.clone(), count, code });
-            }
+            self.all_accepted(answer.failed())?;
         }
         Ok(())
     }
 
     /// Takes up to ten messages for a minute; none when the queue has been empty for a second.
     pub(crate) async fn take(&self) -> Result<Vec<Message>, QueueError> {
-        let most = i32::try_from(MAX_ENTRIES).unwrap_or(1);
+        self.receive(MAX_ENTRIES, TAKEN_S).await
+    }
+
+    /// Receives at most so many messages, which become invisible for that time; none when the queue
+    /// has been empty for a second.
+    pub(crate) async fn receive(
+        &self,
+        most: usize,
+        invisible_s: i32,
+    ) -> Result<Vec<Message>, QueueError> {
+        let most = i32::try_from(most.min(MAX_ENTRIES)).unwrap_or(1);
         let request = self.sqs.receive_message().queue_url(&self.url).max_number_of_messages(most);
-        let request = request.wait_time_seconds(WAIT_S).visibility_timeout(TAKEN_S);
+        let request = request.wait_time_seconds(WAIT_S).visibility_timeout(invisible_s);
         let answer =
             request.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
         Ok(answer.map_err(|error| self.failed(error))?.messages.unwrap_or_default())
@@ -141,16 +158,41 @@ impl Queue {
         answer.map(drop).map_err(|error| self.failed(error))
     }
 
-    /// Gives a message back that was taken.
-    pub(crate) async fn give_back(&self, message: &Message) -> Result<(), QueueError> {
-        let request =
-            self.sqs.change_message_visibility().queue_url(&self.url).visibility_timeout(0);
-        let answer = request.set_receipt_handle(message.receipt_handle.clone()).send().await;
-        answer.map(drop).map_err(|error| self.failed(error))
+    /// Makes received messages visible again, ten at a time. All are tried. The error is the first
+    /// one.
+    pub(crate) async fn give_back(&self, receipt_handles: &[String]) -> Result<(), QueueError> {
+        let mut given_back = Ok(());
+        for handles in receipt_handles.chunks(MAX_ENTRIES) {
+            given_back = given_back.and(self.give_back_ten(handles).await);
+        }
+        given_back
+    }
+
+    async fn give_back_ten(&self, receipt_handles: &[String]) -> Result<(), QueueError> {
+        let entries = receipt_handles.iter().enumerate().map(|(id, handle)| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(id.to_string());
+            entry.receipt_handle(handle).visibility_timeout(0).build()
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(error))?;
+        let request = self.sqs.change_message_visibility_batch().queue_url(&self.url);
+        let answer = request.set_entries(Some(entries)).send().await;
+        self.all_accepted(answer.map_err(|error| self.failed(error))?.failed())
+    }
+
+    fn all_accepted(&self, refused: &[BatchResultErrorEntry]) -> Result<(), QueueError> {
+        let Some(first) = refused.first() else { return Ok(()) };
+        let (count, code) = (refused.len(), first.code().to_owned());
+        Err(QueueError::Refused { queue: self.url.clone(), count, code })
     }
 
     /// How many messages are in it, about: waiting and in flight.
     pub(crate) async fn count(&self) -> Result<u64, QueueError> {
+        let MessageCounts { waiting, in_flight } = self.counts().await?;
+        Ok(waiting + in_flight)
+    }
+
+    /// The same, apart.
+    pub(crate) async fn counts(&self) -> Result<MessageCounts, QueueError> {
         let counted = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
@@ -168,7 +210,8 @@ impl Queue {
             .unwrap_or_default();
         let number =
             |name| attributes.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        Ok(counted.iter().map(number).sum())
+        let [waiting, in_flight] = counted.each_ref().map(number);
+        Ok(MessageCounts { waiting, in_flight })
     }
 
     fn failed(&self, source: impl std::error::Error + Send + Sync + 'static) -> QueueError {

@@ -36,8 +36,9 @@ const FAILURES: [Failure; 14] = [
     ),
     (404, "It does not exist.", names_something),
     (408, "The body arrived too slowly.", |operation| *operation.method == Method::POST),
-    (409, "The state of the projection does not allow this step.", |operation| {
-        *operation.method == Method::POST && is_step(operation.path)
+    (409, "The state of the projection does not allow this.", |operation| {
+        let looks_at_dead_letters = operation.path.ends_with("/dead");
+        is_step(operation.path) && (*operation.method == Method::POST || looks_at_dead_letters)
     }),
     (412, "The stream is at another version.", names_a_version),
     (413, "The body or the response is too large.", |operation| !is_health(operation.path)),

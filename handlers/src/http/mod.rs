@@ -198,6 +198,7 @@ fn base_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projections::status))
         .routes(routes!(progress::progress))
         .routes(routes!(projections::parked))
+        .routes(routes!(projections::dead))
         .routes(routes!(projections::rebuild))
         .routes(routes!(projections::pause))
         .routes(routes!(projections::resume))

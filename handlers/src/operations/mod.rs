@@ -4,6 +4,7 @@
 //! A step is written before its messages are sent. A crash in between leaves a job without a
 //! worker; [`Operations::resume`] sends its messages again.
 
+pub(crate) mod dead_letters;
 pub(crate) mod redrive;
 pub(crate) mod resume;
 
@@ -12,6 +13,7 @@ use crate::aws::names::Names;
 use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};
 use crate::delivery::rebuild::{Jobs, not_sent};
+use crate::operations::dead_letters::DeadLetters;
 use crate::operations::redrive::{Redrive, Redriven};
 use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
@@ -53,6 +55,11 @@ pub enum OperateError {
     /// A stream could not be caught up.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A redrive or another look has received dead letters.
+    #[error(
+        "dead letters are in flight: a redrive or another look has them; try again in a minute"
+    )]
+    DeadLettersInFlight,
     /// A queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -69,6 +76,7 @@ impl OperateError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Rebuild(error) => error.is_refusal(),
+            Self::DeadLettersInFlight => true,
             Self::Status(_)
             | Self::Project(_)
             | Self::Queue(_)
@@ -156,7 +164,7 @@ impl Operations {
 
     pub(crate) async fn lag(&self, projection: &Projection) -> Result<Lag, OperateError> {
         let messages = self.queue(projection).await?.count().await?;
-        let dead_letters = self.dead_letters(projection).await?.count().await?;
+        let dead_letters = self.dead_letter_queue(projection).await?.count().await?;
         let seconds = match messages {
             0 => Some(0),
             _ => self
@@ -283,8 +291,21 @@ impl Operations {
     /// [`OperateError`]; some messages may have been moved.
     pub async fn redrive(&self, projection: &Projection) -> Result<Redriven, OperateError> {
         let (queue, dead_letters) =
-            (self.queue(projection).await?, self.dead_letters(projection).await?);
+            (self.queue(projection).await?, self.dead_letter_queue(projection).await?);
         Redrive { store: &self.store, queue, dead_letters }.run(self.step_time).await
+    }
+
+    /// Shows at most so many messages of the consumer's dead-letter queue, up to 100. They are
+    /// received and given back, which counts as a receive and moves nothing.
+    ///
+    /// # Errors
+    /// [`OperateError::DeadLettersInFlight`] during a redrive or another look; a failed request.
+    pub async fn dead_letters(
+        &self,
+        projection: &Projection,
+        limit: u32,
+    ) -> Result<DeadLetters, OperateError> {
+        dead_letters::sample(&self.dead_letter_queue(projection).await?, limit).await
     }
 
     /// Works on a slice of a job, then sends the tasks that come next.
@@ -336,7 +357,7 @@ impl Operations {
         self.find(self.names.queue(&projection.consumer())).await
     }
 
-    async fn dead_letters(&self, projection: &Projection) -> Result<Queue, QueueError> {
+    async fn dead_letter_queue(&self, projection: &Projection) -> Result<Queue, QueueError> {
         self.find(self.names.dead_letter_queue(&projection.consumer())).await
     }
 

@@ -100,22 +100,18 @@ impl Redrive<'_> {
                 break;
             }
         }
-        for (stays, message) in remaining.0 {
-            // Returned only after the last call, so that another redrive finds them at once. Before
-            // that they stay invisible for a minute, so that the next call gets other messages.
-            if !redriven.more
-                && let Err(error) = self.dead_letters.give_back(&message).await
-            {
-                // It comes back within a minute.
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(
-                    error,
-                    message_id = stays.message_id,
-                    "a dead letter was not given back"
-                );
-            }
-            redriven.stays.push(stays);
+        let (stays, messages): (Vec<_>, Vec<_>) = remaining.0.into_iter().unzip();
+        let handles: Vec<_> =
+            messages.into_iter().filter_map(|message| message.receipt_handle).collect();
+        // Returned only after the last call, so that another redrive finds them at once. Before
+        // that they stay invisible for a minute, so that the next call gets other messages.
+        if !redriven.more
+            && let Err(error) = self.dead_letters.give_back(&handles).await
+        {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "dead letters that stay are invisible for a minute");
         }
+        redriven.stays = stays;
         redriven.left = self.dead_letters.count().await?;
         Ok(redriven)
     }

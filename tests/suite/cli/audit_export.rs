@@ -56,13 +56,13 @@ async fn a_file_and_standard_output_hold_what_the_api_gives() {
     let (lines, csv) = (folder.path().join("events.jsonl"), folder.path().join("events.csv"));
     std::fs::write(&lines, "what was here before").unwrap();
     std::fs::set_permissions(&lines, Permissions::from_mode(0o640)).unwrap();
-    let told = ended(export(
+    let printed = ended(export(
         &system,
         ["--stream", STREAM, "--order", "asc", "--output", lines.to_str().unwrap()],
     ))
     .await
     .done();
-    assert_eq!(told, format!("{EVENTS} events in {}\n", lines.display()));
+    assert_eq!(printed, format!("{EVENTS} events in {}\n", lines.display()));
     let written = std::fs::read_to_string(&lines).unwrap();
     assert_eq!((written.lines().count(), &written), (EVENTS, &api_lines(&system).await));
     assert_eq!(
@@ -80,9 +80,9 @@ async fn a_file_and_standard_output_hold_what_the_api_gives() {
         "--output",
         csv.to_str().unwrap(),
     ];
-    let told = ended(export(&system, arguments)).await;
+    let printed = ended(export(&system, arguments)).await;
     assert_eq!(
-        told.json(),
+        printed.json(),
         json!({"output": csv.to_str().unwrap(), "format": "csv", "events": EVENTS})
     );
     let mut rows = csv::Reader::from_path(&csv).unwrap();
@@ -257,7 +257,7 @@ async fn pass_on(
     answered: Arc<AtomicUsize>,
     most_bytes: usize,
 ) {
-    let ((mut asked, mut told), (mut answers, mut asks)) =
+    let ((mut asked, mut printed), (mut answers, mut asks)) =
         (client.into_split(), server.into_split());
     let asking = tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
     let mut buffer = vec![0; 16 * 1024];
@@ -265,7 +265,7 @@ async fn pass_on(
         if answered.fetch_add(bytes, Ordering::Relaxed) > most_bytes {
             std::future::pending::<()>().await;
         }
-        if told.write_all(&buffer[..bytes]).await.is_err() {
+        if printed.write_all(&buffer[..bytes]).await.is_err() {
             break;
         }
     }

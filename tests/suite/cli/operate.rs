@@ -267,19 +267,19 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
         let put = put.item("stream_id", AttributeValue::S(stream.to_owned()));
         put.item("version", AttributeValue::N(version.to_owned())).send().await.unwrap();
     }
-    let told = system.operate(["audit", "verify", "--all"]).await;
+    let output = system.operate(["audit", "verify", "--all"]).await;
     assert_eq!(
-        (told.status, told.stdout.matches("UNEXPECTED item: stream ").count()),
+        (output.status, output.stdout.matches("UNEXPECTED item: stream ").count()),
         (1, 3),
-        "{told:?}"
+        "{output:?}"
     );
     // An item before version 1 is in a stream's partition, and so makes that stream corrupt.
-    assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
+    assert!(output.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{output:?}");
     assert!(
-        told.stdout.contains(
+        output.stdout.contains(
             "1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."
         ),
-        "{told:?}"
+        "{output:?}"
     );
     let json = system.operate(["audit", "verify", "--all", "--json"]).await;
     assert_eq!((json.status, &json.json()["verified"]), (1, &json!(false)));
@@ -367,9 +367,9 @@ async fn a_prefix_without_an_instance_is_told_with_those_there() {
         ["projection", "list", "--prefix", "elsewhere"],
         ["audit", "history", STREAM, "--prefix=elsewhere"],
     ] {
-        let told = system.operate(arguments).await;
-        told.failed_saying(instances);
-        assert!(!told.stderr.contains("tables create"), "{told:?}");
+        let output = system.operate(arguments).await;
+        output.failed_saying(instances);
+        assert!(!output.stderr.contains("tables create"), "{output:?}");
     }
 }
 
@@ -379,8 +379,8 @@ async fn the_address_of_the_api_is_no_endpoint() {
     let url = &system.dev.url;
     for command in ["projection", "tables"] {
         let step = if command == "tables" { "create" } else { "list" };
-        let told = run([command, step, "--endpoint", url]).await;
-        told.failed_saying(&format!("{url} does not serve DynamoDB"));
-        told.failed_saying("under \"operate\"");
+        let output = run([command, step, "--endpoint", url]).await;
+        output.failed_saying(&format!("{url} does not serve DynamoDB"));
+        output.failed_saying("under \"operate\"");
     }
 }

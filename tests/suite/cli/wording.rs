@@ -65,6 +65,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["projection", "reconcile", "--help"], &["--segments", "--wait"]),
     (&["projection", "redrive", "--help"], &["dead-letter", "projection resume"]),
     (&["projection", "parked", "--help"], &["--limit", "--cursor"]),
+    (&["projection", "dead", "--help"], &["--limit", "[default: 20]", "--json", "Exit 1"]),
 ];
 
 #[tokio::test]
@@ -158,6 +159,9 @@ async fn wrong_use_is_told_and_ends_with_2() {
     run(["projection", "resume", "orders", "--stream", "x"])
         .await
         .is_wrong_use("a stream name is a category");
+    run(["projection", "dead", "orders", "--limit", "101"])
+        .await
+        .is_wrong_use("101 is not in 1..=100");
     run(["projection", "parked", "orders", "--limit", "0"]).await.is_wrong_use("--limit");
     run(["projection", "parked", "orders", "--cursor", "me"])
         .await

@@ -77,8 +77,8 @@ async fn a_command_that_waits_long_costs_a_message_and_a_put() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
-    super::told::dead(&stack, "k").await;
-    super::told::move_clock(&stack, "k", -600).await;
+    super::statuses::dead(&stack, "k").await;
+    super::statuses::move_clock(&stack, "k", -600).await;
     wire.take();
     assert_eq!(get(&api, "/commands/k").await.body["status"], "pending");
     let asked = wire.operations().into_iter().filter(|operation| operation != "GetQueueAttributes");

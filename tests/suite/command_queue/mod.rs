@@ -1,14 +1,14 @@
-//! Commands that are answered later, whatever dies or fails.
+//! Commands that are answered later, under crashes and failures.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
 //! | [`answers`] | which answer is noted, and which stays |
-//! | [`told`] | is what is told true, and is something told in the end? |
+//! | [`statuses`] | is each status true, and is there a final one? |
 //! | [`rounds`] | when a round begins, and which answers belong to it |
-//! | [`deaths`] | is a command handled once, whoever dies between two requests? |
+//! | [`deaths`] | is a command handled once if a process dies between any two requests? |
 //! | [`clocks`] | does a worker's slow clock refuse no command? |
-//! | [`failures`] | what becomes of commands that fail, and of messages that are none |
-//! | [`limits`] | what is too large, too much or too late |
+//! | [`failures`] | what happens to failing commands and to unreadable messages |
+//! | [`limits`] | which commands are too large, too many or too late |
 //! | [`cost`] | what one costs |
 #![cfg(test)]
 
@@ -19,7 +19,7 @@ mod deaths;
 mod failures;
 mod limits;
 mod rounds;
-mod told;
+mod statuses;
 
 use crate::harness::http::Response;
 use crate::harness::in_process::{answer, send};

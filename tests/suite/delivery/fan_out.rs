@@ -96,8 +96,8 @@ async fn reconcile_repairs_an_outage_that_outlasts_all_retries() {
         let discarded = pipeline.stream.discarded();
         assert_eq!(discarded.len(), 1, "{condition}");
         assert_eq!(discarded[0].request_context.condition, condition);
-        let told = &discarded[0].batch_info;
-        let range = [&told.start_sequence_number, &told.end_sequence_number];
+        let batch_info = &discarded[0].batch_info;
+        let range = [&batch_info.start_sequence_number, &batch_info.end_sequence_number];
         assert_eq!(
             range,
             [calls[0].items.first().unwrap(), calls[0].items.last().unwrap()],
@@ -148,9 +148,9 @@ async fn a_record_that_kills_fan_out_is_isolated() {
     pipeline.run_until_quiet().await;
     let discarded = pipeline.stream.discarded();
     assert_eq!(discarded.len(), 1);
-    let told = &discarded[0].batch_info;
+    let batch_info = &discarded[0].batch_info;
     assert_eq!(
-        (told.batch_size, &told.start_sequence_number),
+        (batch_info.batch_size, &batch_info.start_sequence_number),
         (1, &pipeline.calls_of(FAN_OUT)[0].items[LARGE_RECORD])
     );
     pipeline.wire.end_outages();
@@ -180,11 +180,11 @@ async fn a_fan_out_that_dies_loses_nothing_and_doubles_nothing() {
             )
             .await;
             streams.push(stream);
-            let heard = matches!(fault, Fault::LosesAnswer(_));
+            let is_answered = matches!(fault, Fault::LosesAnswer(_));
             let mut first = true;
             pipeline.fates(move |call: &Call| {
                 let hit = call.function == FAN_OUT && std::mem::take(&mut first);
-                if hit { Fate { fault: Some(fault), heard, ..WELL } } else { WELL }
+                if hit { Fate { fault: Some(fault), is_answered, ..WELL } } else { WELL }
             });
             pipeline.run_until_quiet().await;
         }
@@ -302,7 +302,7 @@ async fn parallel_batches_may_swap_commits_without_effect() {
     let mut fan_outs = 0;
     pipeline.fates(move |call: &Call| {
         fan_outs += usize::from(call.function == FAN_OUT);
-        Fate { heard: call.function != FAN_OUT || fan_outs % 3 != 0, ..WELL }
+        Fate { is_answered: call.function != FAN_OUT || fan_outs % 3 != 0, ..WELL }
     });
     pipeline.run_until_quiet().await;
     let at_once = pipeline

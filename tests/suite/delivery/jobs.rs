@@ -22,7 +22,7 @@ fn workers_die(pipeline: &mut Pipeline) {
         } else {
             Fault::DiesAfter(request)
         };
-        Fate { fault: Some(fault), heard: false, ..WELL }
+        Fate { fault: Some(fault), is_answered: false, ..WELL }
     });
 }
 
@@ -77,7 +77,7 @@ async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
     pipeline.stack.operations().rebuild(&orders(), 2).await.unwrap();
     pipeline.fates(|call: &Call| {
         if call.function == REBUILD {
-            Fate { fault: Some(Fault::DiesBefore(1)), heard: false, ..WELL }
+            Fate { fault: Some(Fault::DiesBefore(1)), is_answered: false, ..WELL }
         } else {
             WELL
         }

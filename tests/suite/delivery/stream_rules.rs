@@ -251,10 +251,10 @@ fn records_beyond_the_greatest_age_are_given_up_tried_or_not() {
 fn the_destination_gets_positions_and_not_records() {
     let mut source = with(StreamPolicy { max_retries: Some(0), ..plain() }, 7..=9);
     run(&mut source, 0, |_| Outcome::Failed);
-    let told = serde_json::to_value(source.discarded()).unwrap();
+    let messages = serde_json::to_value(source.discarded()).unwrap();
     let batch = json!({"shardId": "shard-1", "startSequenceNumber": "7", "endSequenceNumber": "9", "batchSize": 3});
     let context = json!({"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 1});
-    assert_eq!(told, json!([{"requestContext": context, "DDBStreamBatchInfo": batch}]));
+    assert_eq!(messages, json!([{"requestContext": context, "DDBStreamBatchInfo": batch}]));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Between the clients of one process and the engines: counts requests, stops the process at one of
-//! them, loses answers. Tables and queues can be down.
+//! Between the clients of one process and the engines: counts requests, kills the process at one of
+//! them, loses responses. Tables and queues can be down.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
@@ -12,12 +12,12 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What goes wrong, once.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The projector dies before the n-th request from now on.
     DiesBefore(usize),
-    /// The projector dies when the n-th request has been done, before it hears of it.
+    /// The projector dies after the n-th request is executed, before the response.
     DiesAfter(usize),
     /// The answer to the n-th request is lost; the SDK sends the request again.
     LosesAnswer(usize),
@@ -81,7 +81,7 @@ impl FaultInjector {
         self.0.lock().unwrap().panics.insert((one.to_owned(), other.to_owned()));
     }
 
-    /// No request fails or panics for its words any more.
+    /// Ends all outages and panics.
     pub(crate) fn end_outages(&self) {
         let mut state = self.0.lock().unwrap();
         state.down.clear();
@@ -104,8 +104,7 @@ impl FaultInjector {
     }
 }
 
-/// Marks the one read a second that tells a process which generations there are: no part of what an
-/// event costs.
+/// Marks the read of the generations, once a second: it is no cost of an event.
 #[derive(Debug)]
 struct Aside;
 

@@ -83,6 +83,6 @@ pub(crate) fn told_again(messages: &[Message], response: SqsBatchResponse) -> Ve
         failed.iter().all(|id| messages.iter().any(|message| message.id == *id)),
         "{failed:?} were not delivered"
     );
-    let told = messages.iter().filter(|message| failed.contains(&message.id));
-    ids(told)
+    let again = messages.iter().filter(|message| failed.contains(&message.id));
+    ids(again)
 }

@@ -18,7 +18,7 @@ pub(crate) struct Dev {
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// The program with arguments, not started yet.
+/// The program with arguments, not yet started.
 pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     without_settings(env!("CARGO_BIN_EXE_ledgerfold-under-test"), arguments)
 }
@@ -47,15 +47,14 @@ pub(crate) fn without_settings<'a>(
 
 impl Dev {
     /// Starts it on a free port over the data folder, and waits until it says that it is ready.
-    /// Nothing happens in it but what it is told: fulfilment does not run.
+    /// Fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
         let arguments =
             ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
         Self::start_command(&mut ledgerfold(arguments)).await
     }
 
-    /// As [`Dev::start`], with all that belongs to the system: orders are confirmed and rejected by
-    /// fulfilment.
+    /// As [`Dev::start`], with fulfilment, which confirms and rejects orders.
     pub(crate) async fn start_whole(data: &Path) -> Self {
         Self::start_command(&mut ledgerfold([
             "dev",
@@ -67,13 +66,13 @@ impl Dev {
         .await
     }
 
-    /// As [`Dev::start`], with arguments of your own.
+    /// As [`Dev::start`], with a command of the case.
     pub(crate) async fn start_command(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = tokio::time::timeout(PATIENCE, stdout.next_line())
             .await
-            .expect("it says nothing")
+            .expect("it prints nothing")
             .unwrap();
         let first = first.expect("it ended before it was ready");
         let (_, url) =
@@ -85,10 +84,10 @@ impl Dev {
     /// The next line that it prints.
     pub(crate) async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await;
-        line.expect("it says nothing more").unwrap().expect("it ended")
+        line.expect("it prints no further line").unwrap().expect("it ended")
     }
 
-    /// What it prints behind a name, which it has not printed yet.
+    /// The next line that begins with that name, without the name.
     pub(crate) async fn printed(&mut self, name: &str) -> String {
         loop {
             let line = self.line().await;
@@ -113,17 +112,17 @@ impl Dev {
         self.child.id().expect("it ended")
     }
 
-    /// Kills it as the system would: no time for last words.
+    /// Kills it (SIGKILL).
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks it to end, as Ctrl-C does, and waits until it has. The exit status.
+    /// Interrupts it, as Ctrl-C does, and waits for its end. Returns the exit status.
     pub(crate) async fn interrupt(self) -> i32 {
         self.end_by("INT").await
     }
 
-    /// Asks it to end by a signal of that name, and waits until it has. The exit status.
+    /// Sends that signal, and waits for its end. Returns the exit status.
     pub(crate) async fn end_by(mut self, signal: &str) -> i32 {
         let id = self.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());

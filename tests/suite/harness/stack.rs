@@ -1,5 +1,6 @@
 //! The bookshop's tables and queues on embedded engines. No function runs unless a case calls one.
 
+use super::engine::yielding;
 use super::faults::FaultInjector;
 use super::fold::ReadModel;
 use super::recorder::Recorder;
@@ -55,7 +56,8 @@ impl TestStack {
     /// Over a folder that may have data already.
     pub(crate) async fn over(folder: TempDir) -> Self {
         let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
-        let clients = engines.clients.clone();
+        let engines = engines.within_process();
+        let clients = yielding(&engines.clients);
         Self::with_clients(engines, clients, folder).await
     }
 
@@ -66,7 +68,9 @@ impl TestStack {
         let config = Config { now, ..Config::default() };
         let sqs =
             serve_queues(Server::open(&folder.path().join("queues.db"), config).unwrap()).await;
-        let clients = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });
+        let queues = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });
+        let engines = engines.within_process();
+        let clients = Clients { sqs: queues.sqs, ..yielding(&engines.clients) };
         Self::with_clients(engines, clients, folder).await
     }
 
@@ -303,6 +307,13 @@ impl TestStack {
             .attributes
             .unwrap();
         counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
+    }
+
+    /// Receives a message of a queue, which becomes invisible.
+    pub(crate) async fn hide_one(&self, queue: &str) {
+        let request = self.clients.sqs.receive_message().queue_url(self.url(queue).await);
+        let answer = request.visibility_timeout(60).wait_time_seconds(0).send().await.unwrap();
+        assert_eq!(answer.messages().len(), 1);
     }
 
     /// Receives and deletes all visible messages of a queue.

@@ -1,4 +1,4 @@
-//! Waiting for what must happen.
+//! Waits for conditions.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Looks until there is an answer.
+/// Polls until there is a result.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -20,7 +20,7 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
     }
 }
 
-/// Looks until what it sees is as wanted. A failure shows what it saw last.
+/// Polls until the result is as wanted. A failure shows the last one.
 pub(crate) async fn becomes<T: std::fmt::Debug>(
     what: &str,
     mut look: impl AsyncFnMut() -> T,
@@ -37,7 +37,7 @@ pub(crate) async fn becomes<T: std::fmt::Debug>(
     }
 }
 
-/// Waits for work that must end without help.
+/// Waits until the work ends.
 pub(crate) async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("did not end: {what}"))
 }
@@ -55,7 +55,7 @@ impl<T> Seen<T> {
         self.0.lock().unwrap()
     }
 
-    /// Adds, and tells how many there are now.
+    /// Adds an item. Returns the new length.
     pub(crate) fn add(&self, item: T) -> usize {
         let mut list = self.list();
         list.push(item);

@@ -1,7 +1,6 @@
-//! The wire under the SDK: counts what passes, and does to it what no engine does when asked.
+//! The wire under the SDK: records requests, and injects faults that no engine has on request.
 //!
-//! It stands where the SDK hands over a signed HTTP request, so every attempt is seen, the SDK's
-//! own retries included.
+//! It replaces the HTTP client of the SDK, so it records every attempt, also retries by the SDK.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
@@ -19,7 +18,7 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// A request on its way out.
+/// A request before it is sent.
 pub(crate) struct Seen {
     /// `PutItem`, `Query` and so on.
     pub(crate) operation: String,
@@ -28,18 +27,18 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 pub(crate) enum Act {
     Pass,
-    /// The engine never sees it: this is the answer.
+    /// The engine does not get it: this is the response.
     Answer(u16, String),
-    /// The engine does it, and the connection breaks before the answer is there.
+    /// The engine executes it, and the connection breaks before the response.
     LoseAnswer,
-    /// The engine does it, and nothing is ever heard of it on a connection that stays.
+    /// The engine executes it, and the open connection never gets a response.
     Silence,
-    /// The engine executes it, and this is answered instead.
+    /// The engine executes it, and this is the response instead.
     AnswerInstead(u16, String),
-    /// The engine's answer, changed on the way.
+    /// The response of the engine, changed.
     Change(Box<dyn FnOnce(&mut Value) + Send>),
 }
 
@@ -48,13 +47,13 @@ pub(crate) enum Act {
 pub(crate) struct Exchange {
     pub(crate) operation: String,
     pub(crate) request: Value,
-    /// The engine's own answer; nothing if it was not asked.
+    /// The response of the engine; null if it did not get the request.
     pub(crate) answer: Value,
     /// How long the two bodies are.
     pub(crate) bytes: (u64, u64),
 }
 
-/// What a list of exchanges cost by the raw answers: to be compared with what the store reports.
+/// The cost of some exchanges by the raw responses, to be compared with the report of the store.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Spent {
     pub(crate) requests: u32,
@@ -152,7 +151,7 @@ impl Wire {
             act @ (Act::Pass | Act::LoseAnswer | Act::AnswerInstead(..) | Act::Change(_)) => {
                 let (status, answer) = ask(connector, request).await?;
                 self.note(operation, body, answer.clone());
-                told(act, status, answer)
+                outcome(act, status, answer)
             }
         }
     }
@@ -165,8 +164,7 @@ impl Wire {
             (books.rule.clone(), nth)
         };
         match rule {
-            // In a task of its own: what a rule has other processes do meanwhile is not this one's
-            // cost.
+            // In another task: requests that a rule makes for other processes are not counted here.
             Some(rule) => {
                 let seen = Seen { operation: operation.to_owned(), nth, body: json(body) };
                 tokio::spawn(rule(seen)).await.unwrap()
@@ -191,8 +189,8 @@ async fn ask(
     Ok((status, bytes))
 }
 
-/// What the SDK gets to hear after the engine has answered.
-fn told(act: Act, status: u16, answer: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
+/// The result for the SDK after the engine has responded.
+fn outcome(act: Act, status: u16, answer: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
     match act {
         Act::Pass => Ok(response(status, answer)),
         Act::Answer(status, text) | Act::AnswerInstead(status, text) => Ok(response(status, text)),
@@ -244,9 +242,8 @@ impl Exchange {
         self.answer["__type"].as_str().and_then(|name| name.rsplit('#').next())
     }
 
-    /// Capacity units: those of the answer, or what DynamoDB charges for a put that its condition
-    /// refused, for which no answer tells them: the larger one of the item that was there and the
-    /// one that was put, in whole KB.
+    /// Capacity units. The response of a put whose condition failed has none: DynamoDB charges the
+    /// larger one of the stored and the new item, in whole KB.
     fn units(&self) -> f64 {
         if self.error() == Some("ConditionalCheckFailedException") {
             let larger = item_bytes(&self.request["Item"]).max(item_bytes(&self.answer["Item"]));
@@ -255,9 +252,8 @@ impl Exchange {
         self.answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap_or_default()
     }
 
-    /// Write and read units: those of the answer, or for a canceled transaction, whose answer tells
-    /// none, what it would have cost: 2 for each KB of the larger one of the item that was there
-    /// and the one that was put.
+    /// Write and read units. The response of a canceled transaction has none: it costs 2 for each KB
+    /// of the larger one of the stored and the new item.
     fn transaction_units(&self) -> (f64, f64) {
         if self.error() == Some("TransactionCanceledException") {
             let actions = list(&self.request["TransactItems"]).iter();

@@ -161,7 +161,7 @@ async fn the_numbers_of_an_order_are_checked() {
 #[tokio::test]
 async fn all_errors_of_a_body_are_reported_at_once() {
     let program = Program::start().await;
-    let told = |answer: &Response| -> Vec<(String, String)> {
+    let field_errors = |answer: &Response| -> Vec<(String, String)> {
         answer.is_problem(400, "invalid-request");
         let errors = answer.body["errors"].as_array().unwrap().iter();
         errors
@@ -181,7 +181,7 @@ async fn all_errors_of_a_body_are_reported_at_once() {
         ("lines[0].price", "is unknown; known: isbn, quantity, unit_price_minor"),
         ("dry_run", "is unknown; known: currency, customer_id, lines"),
     ];
-    let errors = told(&bad);
+    let errors = field_errors(&bad);
     assert_eq!(errors.len(), faults.len(), "{errors:?}");
     for ((field, rule), (wanted, part)) in errors.iter().zip(faults) {
         assert!(field == wanted && rule.contains(part), "{field}: {rule}, not {wanted}: {part}");
@@ -193,10 +193,14 @@ async fn all_errors_of_a_body_are_reported_at_once() {
     }
     let reserve = format!("/stock/{}/reserve", isbn(1));
     let bad = program.command(&reserve, "bad", &json!({"order_id": 7, "quantity": null})).await;
-    let fields: Vec<_> = told(&bad).into_iter().map(|(field, _)| field).collect();
+    let fields: Vec<_> = field_errors(&bad).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["order_id", "quantity"]);
     let many = json!({"lines": vec![json!({}); 90]});
-    assert_eq!(told(&program.command("/orders", "bad", &many).await).len(), 20, "20 at most");
+    assert_eq!(
+        field_errors(&program.command("/orders", "bad", &many).await).len(),
+        20,
+        "20 at most"
+    );
     places_a_new_order(&program).await;
 }
 
@@ -416,14 +420,14 @@ async fn each_unknown_field_of_a_command_is_named() {
     ] {
         let answer = program.command(path, "k", &body).await;
         answer.is_problem(400, "invalid-request");
-        let mut told: Vec<&str> = answer.body["errors"]
+        let mut field_errors: Vec<&str> = answer.body["errors"]
             .as_array()
             .unwrap()
             .iter()
             .map(|e| super::text(&e["field"]))
             .collect();
-        told.sort_unstable();
-        assert_eq!(told, fields, "{answer:?}");
+        field_errors.sort_unstable();
+        assert_eq!(field_errors, fields, "{answer:?}");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
 }

@@ -23,7 +23,10 @@ async fn a_browser_that_opens_the_root_gets_to_the_console() {
     let program = Program::start().await;
     for (path, at) in [("/", "console/"), ("/console", "console/")] {
         let answer = get(&program, path).await;
-        assert_eq!((answer.status().as_u16(), &answer.headers()[LOCATION]), (307, &at.parse().unwrap()));
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[LOCATION]),
+            (307, &at.parse().unwrap())
+        );
     }
     // Other clients of `/` get what they always got.
     sent(program.http.get(program.url("/"))).await.is_problem(404, "not-found");
@@ -56,7 +59,8 @@ async fn files_have_a_tag_a_type_and_a_strict_policy() {
             assert!(policy.split("; ").any(|known| known == rule), "{rule}: {policy}");
         }
         let tag = header(ETAG.as_str());
-        let known = browser().get(program.url(path)).header(IF_NONE_MATCH, format!("\"x\", W/{tag}"));
+        let known =
+            browser().get(program.url(path)).header(IF_NONE_MATCH, format!("\"x\", W/{tag}"));
         let known = known.send().await.unwrap();
         assert_eq!((known.status().as_u16(), &known.headers()[ETAG]), (304, &tag.parse().unwrap()));
         let length = answer.bytes().await.unwrap().len();
@@ -67,7 +71,9 @@ async fn files_have_a_tag_a_type_and_a_strict_policy() {
     for path in ["/console/nothing.js", "/console/..", "/console/a/b", "/console/%00"] {
         sent(program.http.get(program.url(path))).await.is_problem(404, "not-found");
     }
-    sent(program.http.post(program.url("/console/app.js"))).await.is_problem(405, "method-not-allowed");
+    sent(program.http.post(program.url("/console/app.js")))
+        .await
+        .is_problem(405, "method-not-allowed");
 }
 
 #[tokio::test]
@@ -82,7 +88,8 @@ async fn the_console_knows_its_app_and_how_to_sign_in() {
 
     let issuer = KeySetFile::new();
     let options = issuer.options();
-    let guarded = Program::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let guarded =
+        Program::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(get(&guarded, "/").await.status(), 307, "without a token");
     assert_eq!(get(&guarded, "/console/app.js").await.status(), 200, "without a token");
     let config = guarded.get("/console/config.json").await.body;
@@ -97,14 +104,13 @@ async fn every_operation_that_the_pages_call_is_described() {
     let called: Vec<(&str, &str)> = API_MODULE
         .split('"')
         .filter_map(|text| text.split_once(" /"))
-        .filter(|(method, path)| ["GET", "POST"].contains(method) && !path.contains(char::is_whitespace))
+        .filter(|(method, path)| {
+            ["GET", "POST"].contains(method) && !path.contains(char::is_whitespace)
+        })
         .collect();
     assert!(called.len() >= 20, "{called:?}");
     for (method, path) in called {
         let operation = &document["paths"][format!("/{path}")][method.to_lowercase()];
-        assert!(operation.is_object() || PENDING.contains(&path), "{method} /{path}");
+        assert!(operation.is_object(), "{method} /{path}");
     }
 }
-
-/// Operations that the pages can do without: they say that the server lacks them.
-const PENDING: [&str; 1] = ["projections/{name}/dead"];

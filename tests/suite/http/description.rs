@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every operation of the API.
-const CALLS: [&str; 37] = [
+const CALLS: [&str; 38] = [
     "get /audit/events",
     "get /audit/streams",
     "get /audit/streams/{stream}",
@@ -23,6 +23,7 @@ const CALLS: [&str; 37] = [
     "get /orders/{id}",
     "get /projections",
     "get /projections/{name}",
+    "get /projections/{name}/dead",
     "get /projections/{name}/parked",
     "get /projections/{name}/progress",
     "get /stock/{isbn}",

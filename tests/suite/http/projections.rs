@@ -250,14 +250,17 @@ async fn progress_ends_with_the_report() {
         202
     );
     let events = program.progress("orders").await;
-    let (last, told) = events.split_last().unwrap();
-    assert!(told.len() > 1 && told.iter().all(|(name, _)| name == "progress"), "{events:?}");
-    let during = &told[0].1["job"];
+    let (last, sent_events) = events.split_last().unwrap();
+    assert!(
+        sent_events.len() > 1 && sent_events.iter().all(|(name, _)| name == "progress"),
+        "{events:?}"
+    );
+    let during = &sent_events[0].1["job"];
     assert_eq!(
         (&during["kind"], &during["segments"], &during["number"]),
         (&json!("rebuild"), &json!(64), &json!(1))
     );
-    let after = &told.last().unwrap().1;
+    let after = &sent_events.last().unwrap().1;
     assert_eq!((&after["job"], &after["other"]["state"]), (&Value::Null, &json!("complete")));
     assert_eq!((last.0.as_str(), &last.1), ("done", &after["report"]));
     assert_eq!(
@@ -291,24 +294,30 @@ async fn progress_ends_with_its_job_although_another_has_begun() {
     let watch = program.http.get(program.url("/projections/orders/progress")).send().await.unwrap();
     let (watching, watched) = tokio::sync::oneshot::channel();
     let rest = async {
-        let (mut watch, mut told, mut watching) = (watch, String::new(), Some(watching));
+        let (mut watch, mut sent_events, mut watching) = (watch, String::new(), Some(watching));
         while let Some(chunk) = watch.chunk().await.unwrap() {
-            told.push_str(&String::from_utf8_lossy(&chunk));
+            sent_events.push_str(&String::from_utf8_lossy(&chunk));
             if let Some(watching) = watching.take() {
                 watching.send(()).unwrap();
             }
         }
-        told
+        sent_events
     };
     let others = async {
         watched.await.unwrap();
         assert_eq!(program.step("/projections/orders/cancel", &json!({})).await.status, 200);
         begin().await
     };
-    let (told, second) = tokio::join!(rest, others);
+    let (sent_events, second) = tokio::join!(rest, others);
     assert_eq!(second, json!(2));
-    assert!(told.starts_with("event: progress\n") && told.contains("\nevent: done\n"), "{told}");
-    assert!(!told.contains("\"number\":2,\"kind\""), "another job's progress is not sent: {told}");
+    assert!(
+        sent_events.starts_with("event: progress\n") && sent_events.contains("\nevent: done\n"),
+        "{sent_events}"
+    );
+    assert!(
+        !sent_events.contains("\"number\":2,\"kind\""),
+        "another job's progress is not sent: {sent_events}"
+    );
     assert_eq!(program.get("/projections/orders").await.body["job"]["number"], json!(2));
 }
 

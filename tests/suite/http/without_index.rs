@@ -32,8 +32,8 @@ async fn one_stream_is_audited_without_the_index() {
     }
     for path in ["/audit/events", "/audit/events?type=StockReceived", "/audit/trace/k"] {
         let (status, body) = asked(path.to_owned()).await;
-        let told = body["detail"].as_str().unwrap();
-        assert_eq!((status, told), (404, "this app has no audit index: name a stream"), "{path}");
+        let detail = body["detail"].as_str().unwrap();
+        assert_eq!((status, detail), (404, "this app has no audit index: name a stream"), "{path}");
     }
     let (_, listed) = asked("/projections".to_owned()).await;
     let names: Vec<_> =

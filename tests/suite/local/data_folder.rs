@@ -1,4 +1,4 @@
-//! The data folder: one owner, clear refusals, and nothing removed that is not ours.
+//! The data folder: one process at a time, clear errors, and no foreign file is removed.
 
 use std::fs;
 use std::path::Path;
@@ -80,7 +80,7 @@ fn a_file_is_not_a_folder() {
 
 #[test]
 fn what_cannot_be_written_to_is_said_so() {
-    // Not even root may make a folder there.
+    // Even root cannot create a folder there.
     let said = refusal(Path::new("/sys/ledgerfold-data"));
     assert!(said.contains("/sys/ledgerfold-data cannot be written to"), "{said}");
 }
@@ -113,7 +113,7 @@ fn a_damaged_database_is_distinguished_from_a_sound_one() {
     assert!(!file.exists());
 }
 
-/// Starts and stops the engines over the folder: it is used from then on.
+/// Starts and stops the engines over the folder. Then it has data.
 async fn use_once(folder: &Path) {
     Stack::start(DataFolder::open(folder).unwrap()).await.unwrap().stop().await;
 }
@@ -210,7 +210,7 @@ async fn a_log_that_is_missing_after_a_kill_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
     let stack = Stack::start(DataFolder::open(&folder).unwrap()).await.unwrap();
-    // As a kill leaves them.
+    // The state after a kill.
     let [whole, cut] = ["whole", "cut"].map(|name| copy(&folder, name));
     stack.stop().await;
     for log in ["dynamodb.db-wal", "sqs.db-wal"] {
@@ -220,7 +220,7 @@ async fn a_log_that_is_missing_after_a_kill_is_named() {
         assert!(said.contains(&format!("{log} is missing")), "{said}");
         fs::remove_dir_all(cut).unwrap();
     }
-    // Opened, but not served: the logs are taken in and removed, which is in order.
+    // Opened, but not served: SQLite merges and removes the logs. That is correct.
     drop(DataFolder::open(&whole).unwrap());
     assert!(!whole.join("dynamodb.db-wal").exists());
     use_once(&whole).await;
@@ -235,7 +235,7 @@ async fn a_folder_without_lock_or_manifest_is_recognised() {
     use_once(&folder).await;
     remove(&folder, &["ledgerfold.lock", "ledgerfold.json"]);
     use_once(&folder).await;
-    // Made before there were marks.
+    // Written by a program without marks.
     for name in ["dynamodb.db", "sqs.db"] {
         let database = rusqlite::Connection::open(folder.join(name)).unwrap();
         database.execute_batch("DROP TABLE ledgerfold_folder").unwrap();

@@ -85,8 +85,7 @@ async fn a_file_that_is_no_database_is_refused() {
     assert!(error.to_string().contains("cannot be opened"), "{error}");
 }
 
-/// The engine's own statements, which would otherwise read the whole table at every write and every
-/// read.
+/// Statements of the engine. Without an index they read the whole table at every write and read.
 #[tokio::test]
 async fn the_engine_s_stream_statements_use_the_indexes() {
     let world = EventTable::new().await;
@@ -131,7 +130,7 @@ async fn old_stream_records_are_removed_and_the_rest_keeps_its_order() {
     let left = stream_records(&world.clients, &world.stream_arn).await;
     assert_eq!(numbers(&left), (450..500).collect::<Vec<_>>());
 
-    // When all are old, the newest of each table stays: the engine counts on from it.
+    // If all records are old, the newest of each table stays: its number is the base of the next.
     age(&database, "events", 50);
     age(&database, "other", 3);
     assert_eq!(trim.remove_before(oldest_kept).await.unwrap(), 49 + 2);
@@ -151,7 +150,7 @@ async fn trimming_works_during_writes() {
     let mut trim = StreamTrim::open(&world.database()).unwrap();
     let (removed, ()) =
         tokio::join!(trim.remove_before(SystemTime::now() - RETENTION), world.put(600..700));
-    // The newest old record may or may not have had a newer one by then.
+    // The newest old record stays if no newer one was written before the trim.
     assert!((599..=600).contains(&removed.unwrap()));
     let left = numbers(&stream_records(&world.clients, &world.stream_arn).await);
     assert!(left.ends_with(&(600..700).collect::<Vec<_>>()), "{left:?}");

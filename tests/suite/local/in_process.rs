@@ -18,7 +18,7 @@ async fn requests_without_a_socket_reach_the_same_engines() {
     let within = stack.clients.in_process(stack.dynamodb.engine(), stack.sqs.engine());
     let store = eventstore::EventStore::new(within.dynamodb.clone(), "events");
     store.create_table().await.unwrap();
-    // By the door the table is there, with its stream.
+    // Over HTTP the table exists, too, with its stream.
     let table = stack
         .clients
         .dynamodb
@@ -36,7 +36,7 @@ async fn requests_without_a_socket_reach_the_same_engines() {
     stack.clients.sqs.send_message().queue_url(&queue).message_body("a").send().await.unwrap();
     let received = within.sqs.receive_message().queue_url(&queue).send().await.unwrap();
     assert_eq!(received.messages()[0].body(), Some("a"));
-    // What the engine refuses is the same error as by the door.
+    // A rejected request has the same error as over HTTP.
     let key = AttributeValue::S("x".into());
     let refused = |client: &aws_sdk_dynamodb::Client| {
         client.get_item().table_name("none").key("id", key.clone()).send()

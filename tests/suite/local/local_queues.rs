@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::event_table::Failure;
 use super::{Running, eventually};
 
-/// An SQS of its own for each test; it ends with the test's runtime.
+/// A separate SQS for each test. It ends with the runtime of the test.
 pub(super) struct LocalQueues {
     pub(super) sqs: aws_sdk_sqs::Client,
     _folder: TempDir,
@@ -35,7 +35,7 @@ impl LocalQueues {
         Self { sqs, _folder: folder }
     }
 
-    /// Makes a FIFO queue with these attributes besides; the answer is its address.
+    /// Creates a FIFO queue with these additional attributes. Returns its address.
     pub(super) async fn queue(
         &self,
         name: &str,
@@ -91,7 +91,7 @@ impl LocalQueues {
     }
 }
 
-/// A mapping whose failed messages come again at once.
+/// A mapping whose failed messages are redelivered at once.
 pub(super) fn mapping(queue_url: &str) -> QueueMapping {
     QueueMapping { retry_after: Some(Duration::ZERO), ..QueueMapping::new(queue_url) }
 }

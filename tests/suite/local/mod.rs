@@ -23,7 +23,7 @@ use crate::harness::waiting::{PATIENCE, Seen, ends, eventually};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A mapping at work.
+/// A running mapping.
 struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! A queue mapping deletes what its handler has done, and nothing else.
+//! A queue mapping deletes only the messages that its handler has handled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

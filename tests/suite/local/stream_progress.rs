@@ -41,7 +41,7 @@ async fn a_write_wakes_an_idle_mapping() {
     let world = EventTable::new().await;
     let seen = Seen::nothing();
     let writer = seen.clone();
-    // Without a wake-up it would not poll again within the test's time.
+    // Without a wake-up the next poll comes after the end of the test.
     let mapping = StreamMapping { idle_pause: Duration::from_secs(3_600), ..world.mapping() };
     let mapping = world.run(mapping, move |event| {
         writer.add(numbers(&event));
@@ -146,7 +146,7 @@ async fn a_stop_finishes_the_batch_in_flight() {
     mapping.stop().await;
     assert_eq!(seen.all(), [vec![0, 1, 2]]);
 
-    // Its checkpoint was kept: the next run begins after it.
+    // Its checkpoint is stored: the next run begins after it.
     world.put([3]).await;
     let again = seen.clone();
     let mapping = world.run(world.mapping(), move |event| {

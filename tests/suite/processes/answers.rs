@@ -29,12 +29,12 @@ async fn a_refused_renewal_is_not_paid_after_a_redelivery() {
     assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
     assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
     office.deposit(&account, 100).await;
-    let told = ["Deposited", "$Refused", "Deposited"];
-    assert_eq!(office.stack.types(&account).await, told);
+    let types = ["Deposited", "$Refused", "Deposited"];
+    assert_eq!(office.stack.types(&account).await, types);
     // A resume does this.
     office.stack.projector().rewind(PAYMENTS.consumer(), &subscription).await.unwrap();
     assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
-    assert_eq!(office.stack.types(&account).await, told, "no withdrawal");
+    assert_eq!(office.stack.types(&account).await, types, "no withdrawal");
     assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
 }
 

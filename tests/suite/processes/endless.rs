@@ -8,8 +8,8 @@ use crate::processes::fulfilment::orders::deliver;
 use handlers::process::{Ask, FollowedCategory, Input, Process, ask};
 
 /// Pays one in, again and again.
-fn pay_in(times: u64, heard: Input<'_, SubscriptionEvent>) -> (u64, Vec<Ask>) {
-    let account = match heard {
+fn pay_in(times: u64, input: Input<'_, SubscriptionEvent>) -> (u64, Vec<Ask>) {
+    let account = match input {
         Input::Event(_, SubscriptionEvent::RenewalDue { account }) => format!("account-{account}"),
         Input::Event(..) => return (times, Vec::new()),
         Input::Answer { ask, .. } => ask.stream.clone(),
@@ -25,7 +25,7 @@ async fn a_process_with_endless_asks_is_parked_after_twenty_rounds() {
         "payments",
         "payments/1",
         [source],
-        |told, _| Ok(Some(told.stream.key().to_owned())),
+        |origin, _| Ok(Some(origin.stream.key().to_owned())),
         pay_in,
     );
     let runner = office.runner_of_other(process);

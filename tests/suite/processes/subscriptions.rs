@@ -107,16 +107,16 @@ fn decide_subscription(
 /// The subscription whose renewal is being paid.
 fn pay(
     subscription: Option<StreamId>,
-    heard: Input<'_, SubscriptionEvent>,
+    input: Input<'_, SubscriptionEvent>,
 ) -> (Option<StreamId>, Vec<Ask>) {
-    match heard {
-        Input::Event(told, SubscriptionEvent::RenewalDue { account }) => {
+    match input {
+        Input::Event(origin, SubscriptionEvent::RenewalDue { account }) => {
             let withdraw = ask(
                 "withdraw",
                 format!("account-{account}"),
                 &AccountCommand::Withdraw { minor: PRICE },
             );
-            (Some(told.stream.clone()), vec![withdraw])
+            (Some(origin.stream.clone()), vec![withdraw])
         }
         Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
             let command = match answer {
@@ -148,7 +148,7 @@ fn payments() -> Process {
         "payments",
         "payments/1",
         [source],
-        |told, _| Ok(Some(told.stream.key().to_owned())),
+        |origin, _| Ok(Some(origin.stream.key().to_owned())),
         pay,
     )
 }

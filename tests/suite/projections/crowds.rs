@@ -1,4 +1,4 @@
-//! Many lines, many orders of the same book, and many projectors at once.
+//! Orders with many lines, many orders of one book, and many projectors at once.
 
 use crate::harness::events::{cancelled, new_order, placed, write};
 use crate::harness::faults::FaultInjector;
@@ -9,7 +9,7 @@ use bookshop::bestsellers;
 use eventstore::StreamId;
 use futures::future::join_all;
 
-/// The most deliveries of a message; more show a defect.
+/// The most deliveries of a message; more are a defect.
 const MAX_RECEIVES: usize = 50;
 /// The most lines of an order.
 const MAX_LINES: u32 = 90;
@@ -56,7 +56,7 @@ async fn rush(stack: &TestStack, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message
     (streams, messages)
 }
 
-/// Redelivers until nothing fails, as the queue does.
+/// Redelivers until no message fails, as the queue does.
 async fn deliver_until_done(stack: &TestStack, mut messages: Vec<Message>) {
     let handler = stack.handler(bestsellers());
     for _ in 0..MAX_RECEIVES {

@@ -130,7 +130,7 @@ async fn projectors_that_race_on_one_stream_end_exact() {
     stack.assert_exact(&streams).await;
 }
 
-/// Events between any two of a projector's first requests.
+/// Another projector writes between any two of the first requests.
 fn faults() -> impl Iterator<Item = Fault> {
     (1..=6).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)])
 }

@@ -1,5 +1,4 @@
-//! Records that are no new commit: changed and removed ones, snapshots, and items of another
-//! program.
+//! Stream records other than new commits: changed and removed items, snapshots, and foreign items.
 
 use super::fan_out::{hand_over, told};
 use crate::harness::events::{confirmed, new_order, placed, write};
@@ -9,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::MAX_VERSION;
 use serde_json::json;
 
-/// The place of a snapshot: a sort key that no event has.
+/// The sort key of a snapshot; no event has it.
 const SNAPSHOT: u64 = MAX_VERSION + 1;
 
 async fn touch(stack: &TestStack, stream: &str, version: u64) {

@@ -108,7 +108,7 @@ async fn deliver_last(stack: &TestStack, projection: Projection, batches: &[&Bat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_random_history_ends_in_the_pure_fold() {
     let seed = seed();
-    let told = format!("LEDGERFOLD_TEST_SEED={seed}");
+    let seed_text = format!("LEDGERFOLD_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     let stack = TestStack::start().await;
     let history = write_history(&stack.store, &mut rng).await;
@@ -129,6 +129,6 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     }
     let streams = history.iter().map(|(stream, _)| stream);
     let expected = ReadModel::of_streams(&stack.store, streams).await;
-    assert!(expected.len() > 40, "{told}: the history is too short");
-    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected, "{told}");
+    assert!(expected.len() > 40, "{seed_text}: the history is too short");
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected, "{seed_text}");
 }

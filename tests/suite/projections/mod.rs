@@ -1,7 +1,7 @@
-//! Read models equal the pure fold of the store, whatever the queue does; and what fan-out
-//! promises.
+//! Read models equal the pure fold of the store under every fault of the queue. Fan-out delivers
+//! every commit.
 //!
-//! The engines are real, over HTTP; the handlers are called with the payloads of Lambda. [`fold`]
+//! The engines are real; the handlers are called with the payloads of Lambda. [`fold`]
 //! folds the store a second time, by other code. [`wire`] stands between a projector and DynamoDB:
 //! it counts requests and kills the projector.
 #![cfg(test)]

@@ -1,4 +1,4 @@
-//! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is
+//! A stream that cannot be applied is retried, then parked. Other streams continue, and no event is
 //! lost.
 
 use crate::harness::events::{
@@ -49,7 +49,7 @@ async fn streams(stack: &TestStack, projection: &Projection) -> [(StreamId, Vec<
     written.try_into().unwrap()
 }
 
-/// The messages, given out so often.
+/// The messages with that receive count.
 fn given_out(messages: &[Message], receives: u32) -> Vec<Message> {
     messages.iter().map(|message| Message { receives, ..message.clone() }).collect()
 }
@@ -82,7 +82,7 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
     let notes = parked(&stack, &projection, 1).await;
     assert_eq!((notes.len(), &notes[0].stream, notes[0].version), (1, &bad, Some(2)));
     assert!(notes[0].error.contains(poison(&projection)), "{notes:?}");
-    // A later message is done with at its first receive; other streams flow.
+    // A later message is acknowledged at its first receive. Other streams continue.
     assert!(deliver(&older, &[messages[2].clone(), sound[1].clone()]).await.is_empty());
     let model = ReadModel::of_rows(&rows(&stack).await, "");
     assert_eq!(
@@ -173,7 +173,7 @@ async fn a_projector_without_an_answer_parks_no_stream() {
             let wire = FaultInjector::default();
             let handler = stack.handler_over(projection, &wire);
             wire.arm(Some(Fault::DiesBefore(request)));
-            // Alone and without what is before it, so that there is something to ask for.
+            // Without the messages before it, so that the projector must read the gap.
             let failed = deliver(&handler, &messages[2..]).await;
             assert_eq!(failed.is_empty(), wire.is_armed(), "{} {request}", projection.name);
             assert!(
@@ -190,7 +190,7 @@ async fn a_projector_without_an_answer_parks_no_stream() {
     }
 }
 
-/// What DynamoDB says when it is asked for too much; the SDK tries again, and gives up.
+/// DynamoDB throttles; the SDK retries, then returns the error.
 #[tokio::test]
 async fn a_throttled_projector_parks_no_stream() {
     let stack = TestStack::start().await;
@@ -249,8 +249,8 @@ async fn applied(stack: &TestStack, generation: u32, stream: &StreamId) -> Optio
     ReadModel::of_rows(&rows, "").applied("orders", stream)
 }
 
-/// A message comes again to an older program that cannot apply what a newer one has applied long
-/// ago.
+/// A message is redelivered to an older program. It cannot apply an event that a newer program
+/// applied before.
 #[tokio::test]
 async fn an_applied_event_of_an_unknown_type_parks_no_stream() {
     for projection in [orders(), bestsellers()] {

@@ -1,5 +1,5 @@
-//! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream
-//! and nothing else.
+//! Events that a fold cannot apply, and messages that cannot be read. They stop only their own
+//! stream.
 
 use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of,
@@ -13,7 +13,7 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, Commit, NewEvent, StreamId};
 use handlers::ProjectorHandler;
 
-/// Events that an order knows, of a newer schema or of a shape that it does not know.
+/// Event types of an order, in a newer schema or in an unknown shape.
 fn poisons() -> [NewEvent; 5] {
     [
         raw("OrderRejected", 1, "{}"),
@@ -102,7 +102,7 @@ async fn events_before_a_poison_event_are_applied_to_an_existing_row() {
         assert!(deliver(&handler, &messages_of(sound.iter().chain(&batches))).await.is_empty());
         batches.push(writer.append(vec![cancelled("late").stored()]).await);
         batches.push(writer.append(vec![raw("OrderConfirmed", 2, "{}")]).await);
-        // The first message comes again together with the others, as if there were no row yet.
+        // The first message is redelivered together with the others, as if there were no row yet.
         let messages = messages_of(&batches);
         assert_eq!(deliver(&handler, &messages).await, ids(&messages[2..]), "{}", projection.name);
         let expected =
@@ -125,7 +125,7 @@ async fn a_message_ahead_of_the_store_fails_and_earlier_ones_do_not() {
     stack.assert_exact([&order]).await;
 }
 
-/// Bodies that are no announcement.
+/// Bodies that are no notification.
 fn unreadable(stream: &StreamId) -> Vec<Option<String>> {
     let with = |rest: &str| Some(format!(r#"{{"stream":"{stream}",{rest}}}"#));
     vec![

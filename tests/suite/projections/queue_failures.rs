@@ -1,5 +1,4 @@
-//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice
-//! in the end.
+//! Queues that reject messages of fan-out: no commit is skipped, and none is applied twice.
 
 use super::fan_out::{hand_over, number, told};
 use crate::harness::events::{
@@ -13,8 +12,8 @@ use eventstore::Batch;
 use handlers::FanOut;
 use std::time::Duration;
 
-/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes
-/// a small order only.
+/// The largest message that a queue accepts, in bytes: one accepts every message, the other only a
+/// small order.
 const ANY_SIZE: &str = "1048576";
 const SMALL_ONLY: &str = "2048";
 
@@ -24,15 +23,15 @@ async fn limit_messages(stack: &TestStack, consumer: &str, bytes: &str) {
     request.attributes(QueueAttributeName::MaximumMessageSize, bytes).send().await.unwrap();
 }
 
-/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made
-/// again for a minute).
+/// Changes a consumer's route to a queue that does not exist yet. SQS refuses to create a deleted
+/// queue again for a minute, so none is deleted.
 fn lead_nowhere(stack: &mut TestStack, consumer: &str) {
     let mut routes = stack.resources.routes.iter_mut();
     let route = routes.find(|route| route.consumer.name == consumer).unwrap();
     route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
 }
 
-/// Makes the queue that the consumer's route leads to.
+/// Creates the queue of the consumer's route.
 async fn create(stack: &TestStack, consumer: &str) {
     let url = &stack.route(consumer).queue_url;
     let request = stack.clients().sqs.create_queue().queue_name(url.rsplit('/').next().unwrap());
@@ -109,13 +108,13 @@ async fn of_two_failing_queues_the_earlier_record_counts() {
     assert_eq!(hand_over(&stack, &records[1..]).await, None);
     assert_eq!(stack.receive_all("stock").await, all_told(&stock));
     assert_eq!(stack.receive_all("orders").await, [told(&large), told(&small)]);
-    // A later event may have overtaken the one that was refused: the fence knows.
+    // A later event may come before the rejected one. The position detects that.
     let mut received = stack.receive_all("bestsellers").await;
     received.sort_by_key(|message| message.body["version"].as_u64());
     assert_eq!(received, [told(&large), told(&small)]);
 }
 
-/// Hands records to a fan-out. The number of the first that is to come again.
+/// Passes records to fan-out. Returns the number of the first record to repeat.
 async fn handed(fan_out: &FanOut, records: &[EventRecord]) -> Option<String> {
     let mut event = Event::default();
     event.records = records.to_vec();

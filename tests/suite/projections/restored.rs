@@ -154,8 +154,7 @@ async fn a_message_older_than_the_restored_table_is_let_go() {
         let third = go_on(&stack, &order, vec![cancelled("late").stored()]).await;
         let handler = stack.handler(projection);
         assert!(deliver(&handler, &messages_of([&old[0], &second])).await.is_empty());
-        // One commit is after the position, the other does not follow it: the store has the right
-        // one.
+        // One commit follows the position, the other does not. The store has the right one.
         for late in [&old[1], &old[2], &third] {
             assert!(deliver(&handler, &[Message::of(late)]).await.is_empty());
         }
@@ -201,9 +200,9 @@ pub(super) async fn followed(
     stack: &TestStack,
     batch: &Batch,
 ) -> Result<Vec<u64>, ReactError<Infallible>> {
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let versions_of_events = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {
-        told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
+        versions_of_events.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
         std::future::ready(Ok(()))
     };
     let news = projections::Notification {
@@ -215,7 +214,7 @@ pub(super) async fn followed(
         .projector()
         .react(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect)
         .await;
-    let versions = std::mem::take(&mut *told.lock().unwrap());
+    let versions = std::mem::take(&mut *versions_of_events.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
 

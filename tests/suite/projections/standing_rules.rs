@@ -1,4 +1,4 @@
-//! Rules of operations that only show between two requests.
+//! Rules of operations that a case can check only between two requests.
 
 use super::rebuild::ruled;
 use crate::harness::events::{

@@ -1,4 +1,4 @@
-//! Rules of the projector that no local engine violates: observed, or violated, at the wire.
+//! Consistency rules that no local engine violates. The cases check or break them at the wire.
 
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
 use crate::harness::events::{confirmed, new_order, placed, shipped, write};
@@ -63,7 +63,7 @@ async fn a_standby_behind_the_active_generation_is_behind() {
     }
     let begun = operator.status(&newer).await.unwrap().job.unwrap().started_at;
     let (head, _) = stack.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
-    // Recorded after the job began: earlier commits are due in any case.
+    // Recorded after the job began: earlier commits are handled in any case.
     let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
     eventually("the clock goes on", async || (std::time::SystemTime::now() > after).then_some(()))
         .await;
@@ -85,7 +85,7 @@ async fn a_standby_behind_the_active_generation_is_behind() {
     assert_eq!(jobs::rows(&stack, &newer, 2).await[0]["version"].as_n().unwrap(), "2");
 }
 
-/// Whether the request reads strongly; none for what is no read.
+/// Whether the request reads strongly; none if it is no read.
 fn strong(exchange: &Exchange) -> Option<bool> {
     let says = |request: &Value| request["ConsistentRead"] == json!(true);
     match exchange.operation.as_str() {

@@ -147,7 +147,7 @@ impl Expected {
     }
 }
 
-/// Copies by book; what they cost must fit, since every copy has the same price.
+/// Copies by book. Every copy has the same price, so the sum must fit.
 fn sold(bestsellers: &Value) -> BTreeMap<String, i64> {
     let books = bestsellers["books"].as_array().unwrap().iter().map(|book| {
         let copies = book["copies"].as_i64().unwrap();
@@ -177,7 +177,8 @@ async fn commits_without_fan_out_are_projected_after_a_restart() {
     for life in 0..2 {
         let dev = Dev::start(data.path()).await;
         let client = Client::of(&dev.url);
-        // Each run needs other keys, or the orders would be those of the run before.
+        // Each run needs other keys. With the same ones, the API returns the orders of the first
+        // run.
         for client_number in 0..CLIENTS {
             streams.extend(shop(&client, life * CLIENTS + client_number, 3).await);
         }

@@ -74,11 +74,11 @@ fn every_golden_file_is_of_orders_stock_or_access() {
 fn tells_its_type<E: Serialize + DeserializeOwned>(
     codec: &EventCodec<E>,
     kept: Kept,
-    told: fn(&E) -> &'static str,
+    type_of: fn(&E) -> &'static str,
 ) {
     for (name, text) in kept.files {
         let event = codec.decode(&event_of(&name, &text).unwrap()).unwrap();
-        assert_eq!(told(&event), codec.encode(&event).unwrap().event_type, "{name}");
+        assert_eq!(type_of(&event), codec.encode(&event).unwrap().event_type, "{name}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine under test, its tables, and the processes that use them.
 
-use super::{Refusal, TALLY, Tally, Told};
+use super::{Refusal, TALLY, Tally, TallyEvent};
 use crate::harness::engine::{EngineKind, dynamodb, named};
 use crate::harness::wire::Wire;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE};
@@ -21,7 +21,6 @@ use tempfile::TempDir;
 /// A DynamoDB engine.
 pub(super) struct Engine {
     pub(super) kind: EngineKind,
-    endpoint: String,
     client: Client,
     embedded: Option<(DynamoDb, TempDir)>,
     /// To be deleted where the engine stays.
@@ -39,7 +38,7 @@ pub(super) struct Table {
 /// A store as one process has it, on a wire of its own.
 pub(super) struct Process {
     pub(super) store: EventStore,
-    pub(super) tallies: CommandHandler<Tally, Told, Refusal>,
+    pub(super) tallies: CommandHandler<Tally, TallyEvent, Refusal>,
     pub(super) purses: CommandHandler<i64, Moved, Overdrawn>,
     pub(super) wire: Wire,
 }
@@ -47,21 +46,16 @@ pub(super) struct Process {
 impl Engine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
-        let (endpoint, kind, clients, embedded) = match named() {
-            Some((endpoint, kind)) => (endpoint.clone(), kind, Clients::at(&endpoint).await, None),
+        let (kind, clients, embedded) = match named() {
+            Some((endpoint, kind)) => (kind, Clients::at(&endpoint).await, None),
             None => {
                 let folder = tempfile::tempdir().unwrap();
                 let (engine, clients) = dynamodb(&folder.path().join("events.db")).await;
-                (
-                    engine.endpoint().to_owned(),
-                    EngineKind::Embedded,
-                    clients,
-                    Some((engine, folder)),
-                )
+                (EngineKind::Embedded, clients, Some((engine, folder)))
             }
         };
         let client = clients.dynamodb;
-        Self { kind, endpoint, client, embedded, tables: Mutex::default() }
+        Self { kind, client, embedded, tables: Mutex::default() }
     }
 
     /// Stops the embedded engine in order; another one loses the tables of the case.
@@ -74,11 +68,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Where it listens.
-    pub(super) fn endpoint(&self) -> &str {
-        &self.endpoint
     }
 
     /// A new table of events.

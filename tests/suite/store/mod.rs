@@ -45,6 +45,6 @@ use crate::harness::engine::EngineKind;
 use crate::harness::wire::{Act, Seen, Spent};
 use engine::{Engine, Process, Table};
 use tally::{
-    Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note,
-    open, request, stream,
+    Answer, Refusal, TALLY, Tally, TallyEvent, close, count, id_made_at, metadata, new_commit,
+    note, open, request, stream,
 };

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// The events of a tally.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
-pub(super) enum Told {
+pub(super) enum TallyEvent {
     Opened { by: String },
     Counted { number: u64 },
     Noted { text: String },
@@ -41,10 +41,10 @@ pub(super) enum Refusal {
 pub(super) type Answer = Result<CommandResult, ExecuteError<Refusal>>;
 
 /// The codec of the events.
-const TOLD: EventCodec<Told> = EventCodec::new(&[]);
+const CODEC: EventCodec<TallyEvent> = EventCodec::new(&[]);
 
 /// The model of a tally.
-pub(super) const TALLY: Model<Tally, Told> = Model {
+pub(super) const TALLY: Model<Tally, TallyEvent> = Model {
     initial: Tally::default,
     evolve,
     encode,
@@ -52,47 +52,47 @@ pub(super) const TALLY: Model<Tally, Told> = Model {
     snapshot: Some(SnapshotCodec::json("tally/1")),
 };
 
-fn evolve(tally: Tally, told: &Told) -> Tally {
+fn evolve(tally: Tally, event: &TallyEvent) -> Tally {
     let tally = Tally { events: tally.events + 1, ..tally };
-    match told {
-        Told::Opened { .. } => Tally { open: true, ..tally },
-        Told::Counted { number } => Tally { total: tally.total + number, ..tally },
-        Told::Noted { .. } => tally,
-        Told::Closed { .. } => Tally { closed: true, ..tally },
+    match event {
+        TallyEvent::Opened { .. } => Tally { open: true, ..tally },
+        TallyEvent::Counted { number } => Tally { total: tally.total + number, ..tally },
+        TallyEvent::Noted { .. } => tally,
+        TallyEvent::Closed { .. } => Tally { closed: true, ..tally },
     }
 }
 
-fn encode(told: &Told) -> Result<NewEvent, CodecError> {
-    TOLD.encode(told)
+fn encode(event: &TallyEvent) -> Result<NewEvent, CodecError> {
+    CODEC.encode(event)
 }
 
-fn decode(event: &NewEvent) -> Result<Told, CodecError> {
-    TOLD.decode(event)
+fn decode(event: &NewEvent) -> Result<TallyEvent, CodecError> {
+    CODEC.decode(event)
 }
 
 /// Opens a tally; refused if it is open.
-pub(super) fn open(tally: &Tally) -> Result<Vec<Told>, Refusal> {
+pub(super) fn open(tally: &Tally) -> Result<Vec<TallyEvent>, Refusal> {
     if tally.events > 0 {
         Err(Refusal::OpenAlready)
     } else {
-        Ok(vec![Told::Opened { by: "tester".into() }])
+        Ok(vec![TallyEvent::Opened { by: "tester".into() }])
     }
 }
 
 /// Adds a number; a no-op for 0, refused after it is closed.
 pub(super) fn count(
     number: u64,
-) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
+) -> impl Fn(&Tally) -> Result<Vec<TallyEvent>, Refusal> + Send + Sync + 'static {
     move |tally| match number {
         _ if tally.closed => Err(Refusal::Closed),
         0 => Ok(vec![]),
-        number => Ok(vec![Told::Counted { number }]),
+        number => Ok(vec![TallyEvent::Counted { number }]),
     }
 }
 
 /// Closes a tally; a no-op if it is closed.
-pub(super) fn close(tally: &Tally) -> Result<Vec<Told>, Refusal> {
-    if tally.closed { Ok(vec![]) } else { Ok(vec![Told::Closed { total: tally.total }]) }
+pub(super) fn close(tally: &Tally) -> Result<Vec<TallyEvent>, Refusal> {
+    if tally.closed { Ok(vec![]) } else { Ok(vec![TallyEvent::Closed { total: tally.total }]) }
 }
 
 pub(super) fn stream(key: &str) -> StreamId {

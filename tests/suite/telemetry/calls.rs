@@ -113,11 +113,11 @@ async fn each_invocation_has_one_line_of_metrics() {
     let lines = call("error", "").await;
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     let [first, second] = metrics.as_slice() else { panic!("{lines:#?}") };
-    let told = |line: &Value| {
+    let fields = |line: &Value| {
         (line["request_id"].clone(), line["Messages"].clone(), line["Reports"].clone())
     };
-    assert_eq!(told(first), (json!("call-1"), json!(1.0), json!(1.0)));
-    assert_eq!(told(second), (json!("call-2"), json!(1.0), Value::Null));
+    assert_eq!(fields(first), (json!("call-1"), json!(1.0), json!(1.0)));
+    assert_eq!(fields(second), (json!("call-2"), json!(1.0), Value::Null));
     assert_eq!((&first["Stage"], &first["Component"]), (&json!(STAGE), &json!("projector")));
     let directive = &first["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(

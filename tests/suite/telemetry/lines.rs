@@ -48,7 +48,7 @@ async fn all_log_lines_of_a_command_have_its_trace() {
             "requests=2",
             "actor=dev",
         ],
-        &["commit announced", "command_id=receive-1", "stream=stock-9780306406157", "outcome=done"],
+        &["commit notified", "command_id=receive-1", "stream=stock-9780306406157", "outcome=done"],
         &[
             "message handled",
             "consumer=stock",
@@ -79,7 +79,7 @@ async fn all_log_lines_of_a_command_have_its_trace() {
 
 #[tokio::test]
 async fn an_invalid_dsn_or_rate_is_reported_at_start() {
-    for (dsn, rate, told) in [
+    for (dsn, rate, expected) in [
         (
             "key@nowhere",
             "0",
@@ -97,7 +97,7 @@ async fn an_invalid_dsn_or_rate_is_reported_at_start() {
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
-        assert!(said.starts_with("ledgerfold: ") && said.contains(told), "{said}");
+        assert!(said.starts_with("ledgerfold: ") && said.contains(expected), "{said}");
         assert!(!said.contains("key@"), "{said}");
     }
 }

@@ -143,9 +143,9 @@ fn login(value: &impl Fn(&str) -> Option<String>) -> Result<Option<ConsoleLogin>
         .ok_or("LEDGERFOLD_CONSOLE_ISSUER is missing (the issuer of LEDGERFOLD_CONSOLE_CLIENT)")?;
     let others = named("LEDGERFOLD_CONSOLE_ORIGINS").unwrap_or_default();
     let login = ConsoleLogin::new(&issuer, &client_id, &others);
-    login.map(Some).map_err(|rule| {
-        format!("LEDGERFOLD_CONSOLE_ISSUER or LEDGERFOLD_CONSOLE_ORIGINS: {rule}")
-    })
+    login
+        .map(Some)
+        .map_err(|rule| format!("LEDGERFOLD_CONSOLE_ISSUER or LEDGERFOLD_CONSOLE_ORIGINS: {rule}"))
 }
 
 #[cfg(test)]

@@ -92,9 +92,14 @@ mod tests {
     fn no_file_writes_html_or_runs_text() {
         for asset in ASSETS.iter().filter(|asset| asset.name != "preact-htm.js") {
             let text = std::str::from_utf8(asset.bytes).unwrap();
-            for way in
-                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
-            {
+            for way in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "Function(",
+            ] {
                 assert!(!text.contains(way), "{}: {way}", asset.name);
             }
         }

@@ -58,8 +58,9 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(
     let console = Arc::new(Console::new(settings.content_security_policy()));
     let index = Arc::clone(&console);
     let page = move |headers: HeaderMap| async move { index.answer(INDEX, &headers) };
-    let file =
-        move |Path(name): Path<String>, headers: HeaderMap| async move { console.answer(&name, &headers) };
+    let file = move |Path(name): Path<String>, headers: HeaderMap| async move {
+        console.answer(&name, &headers)
+    };
     Router::new()
         .route("/console", get(redirect))
         .route("/console/", get(page))

@@ -4,7 +4,7 @@ use crate::cli::named_stream;
 use crate::cli::{TargetOptions, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
-use handlers::ParkedCursor;
+use handlers::{DEFAULT_DEAD_LETTERS, MAX_DEAD_LETTERS, ParkedCursor};
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
@@ -66,6 +66,11 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  ledgerfold projection parked READ_MODEL\n  ledgerfold projection parked READ_MODEL --limit 20 --json"
     )]
     Parked(Parked),
+    /// Show a sample of the dead-letter queue. The messages stay there. Exit 1 during a redrive.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection dead READ_MODEL\n  ledgerfold projection dead READ_MODEL --limit 100 --json\n\nThe table shows the beginning of each body; --json shows up to 16 KB. A look counts as a receive.\nIt shows at most ten messages of a stream."
+    )]
+    Dead(Dead),
 }
 
 const GROUP: &str = "\
@@ -174,6 +179,15 @@ pub(in crate::cli) struct Parked {
     pub(super) cursor: Option<ParkedCursor>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Dead {
+    #[command(flatten)]
+    pub(super) named: ProjectionName,
+    /// The most messages to show.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DEAD_LETTERS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEAD_LETTERS)))]
+    pub(super) limit: u32,
+}
+
 impl Command {
     /// The options that name the system.
     pub(super) fn options(&self) -> &TargetOptions {
@@ -187,6 +201,7 @@ impl Command {
             Self::Switch(switch) => &switch.step.named.options,
             Self::Drop(drop) => &drop.step.named.options,
             Self::Parked(parked) => &parked.named.options,
+            Self::Dead(dead) => &dead.named.options,
         }
     }
 
@@ -203,7 +218,8 @@ impl Command {
             | Self::Status(_)
             | Self::Pause(_)
             | Self::Redrive(_)
-            | Self::Parked(_) => false,
+            | Self::Parked(_)
+            | Self::Dead(_) => false,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::target::Target;
 use super::{app, output};
 use crate::clients::Clients;
 pub(super) use args::Command;
-use args::{Drop, Parked, Resume, Rollback, SegmentedStep, Switch};
+use args::{Dead, Drop, Parked, Resume, Rollback, SegmentedStep, Switch};
 use eventstore::StreamId;
 use handlers::{Names, OperateError, Operations, Redriven, Resumption, View};
 use projections::Projection;
@@ -114,6 +114,7 @@ impl Command {
             }
             Self::Redrive(named) => system.redrive(&named.projection).await,
             Self::Parked(parked) => system.parked(parked).await,
+            Self::Dead(dead) => system.dead(dead).await,
         }
     }
 }
@@ -287,6 +288,18 @@ impl OperatedSystem {
         }
         output::progress("");
         Ok(redriven)
+    }
+
+    async fn dead(&self, Dead { named, limit }: &Dead) -> Result<Exit, CommandError> {
+        let projection = &named.projection;
+        let sample =
+            self.operations.dead_letters(projection, *limit).await.map_err(of(projection))?;
+        if self.json {
+            output::json(&sample)?
+        } else {
+            print::dead_letters(&sample, projection.name)?
+        }
+        Ok(Exit::Done)
     }
 
     async fn parked(&self, parked: &Parked) -> Result<Exit, CommandError> {

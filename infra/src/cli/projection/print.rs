@@ -5,7 +5,13 @@ use super::wait::{JobEnd, JobOutcome};
 use crate::cli::exit::Failure;
 use crate::cli::output;
 use eventstore::time_text;
-use handlers::{Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resumption, View};
+use handlers::{
+    DeadLetter, DeadLetters, Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resumption,
+    View,
+};
+
+/// The most characters of a body in a table.
+const MAX_BODY_CHARS: usize = 80;
 
 /// All projections, one row each.
 pub(super) fn list(views: &[View]) -> Result<(), Failure> {
@@ -149,7 +155,7 @@ fn resumed_stream(resumed: &ResumedStream) -> String {
             format!("{stream} was sent to its projector, which continues it")
         }
         ResumedState::Parked => {
-            let reason = reason.as_deref().unwrap_or_default();
+            let reason = escaped(reason.as_deref().unwrap_or_default());
             format!("{stream} is STILL parked in generation {generation}{version}: {reason}")
         }
     }
@@ -172,12 +178,75 @@ pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
     let rows = page.streams.iter().map(|parked| {
         let version = parked.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let (stream, generation) = (parked.stream.to_string(), parked.generation.to_string());
-        [stream, generation, version, time_text(parked.parked_at), parked.error.clone()]
+        [stream, generation, version, time_text(parked.parked_at), escaped(&parked.error)]
     });
     let rows: Vec<_> = rows.collect();
     output::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
     match &page.next_cursor {
         Some(cursor) => output::line(&format!("… continue with --cursor {cursor}")),
         None => Ok(()),
+    }
+}
+
+/// A sample of a dead-letter queue.
+pub(super) fn dead_letters(sample: &DeadLetters, name: &str) -> Result<(), Failure> {
+    let rows: Vec<_> = sample.messages.iter().map(dead_letter).collect();
+    output::rows(["MESSAGE", "STREAM", "VERSION", "RECEIVES", "SENT AT", "BODY"], &rows)?;
+    let (shown, all) = (rows.len(), grouped(sample.in_queue));
+    output::line(&format!("shown: {shown}, in the dead-letter queue: {all}"))?;
+    if sample.in_queue == 0 {
+        return Ok(());
+    }
+    output::line(&format!("`ledgerfold projection redrive {name}` sends them again"))
+}
+
+fn dead_letter(letter: &DeadLetter) -> [String; 6] {
+    let version = letter.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+    let stream = letter.stream.as_ref().map_or(&*letter.group, |stream| stream.as_str());
+    [
+        letter.message_id.clone(),
+        escaped(stream),
+        version,
+        letter.receives.to_string(),
+        time_text(letter.sent_at),
+        beginning(&letter.body),
+    ]
+}
+
+/// The first characters of a text, on one line.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(MAX_BODY_CHARS) {
+        Some((end, _)) => format!("{}…", escaped(text.get(..end).unwrap_or_default())),
+        None => escaped(text),
+    }
+}
+
+/// The text on one line. Characters that would control the terminal are escaped.
+fn escaped(text: &str) -> String {
+    let mut line = String::new();
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{beginning, escaped};
+
+    #[test]
+    fn a_text_is_one_line_without_control_characters() {
+        for (text, line) in [
+            ("{\n  \"a\": 1\r}", "{\\n  \"a\": 1\\r}"),
+            ("\u{1b}[2J\u{9b}2J\0\u{202e}", "\\u{1b}[2J\\u{9b}2J\\0\\u{202e}"),
+            ("<script>ä😀", "<script>ä😀"),
+        ] {
+            assert_eq!(escaped(text), line);
+        }
+        assert_eq!(beginning(&"ä".repeat(80)), "ä".repeat(80));
+        assert_eq!(beginning(&"ä".repeat(81)), format!("{}…", "ä".repeat(80)));
     }
 }

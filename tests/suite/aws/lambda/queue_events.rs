@@ -18,8 +18,8 @@ async fn an_event_of_no_trigger_is_an_error_of_that_call_only() {
             Value::Null,
         ] {
             let error = function.invoke(&event).await.unwrap_err();
-            let told = error["errorMessage"].as_str().unwrap();
-            assert!(told.starts_with("the event is none of "), "{program}: {event}: {told}");
+            let text = error["errorMessage"].as_str().unwrap();
+            assert!(text.starts_with("the event is none of "), "{program}: {event}: {text}");
         }
         if !answers_http(program) {
             let nothing = function.invoke(&json!({"Records": []})).await.unwrap();

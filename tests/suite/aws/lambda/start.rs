@@ -20,14 +20,14 @@ async fn all_missing_settings_are_reported_at_once() {
             .env_clear()
             .envs([("LEDGERFOLD_COMPONENT", component), ("AWS_LAMBDA_RUNTIME_API", "")]);
         let output = started.output().await.unwrap();
-        let told =
+        let printed =
             String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{component}: {told}");
+        assert_eq!(output.status.code(), Some(1), "{component}: {printed}");
         for name in ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"]
             .iter()
             .chain(own.iter().map(|(name, _)| name))
         {
-            assert!(told.contains(&format!("{name} is missing")), "{component}: {told}");
+            assert!(printed.contains(&format!("{name} is missing")), "{component}: {printed}");
         }
     }
 }
@@ -43,9 +43,9 @@ async fn a_function_does_not_start_without_its_tables_and_queues() {
     ] {
         let mut own: Vec<_> = own.into_iter().collect();
         own.push(("LEDGERFOLD_PREFIX", "elsewhere"));
-        let (status, told) =
+        let (status, printed) =
             Function::start(PROGRAM, &environment(&system, component, &own)).await.ended().await;
-        assert_eq!(status.code(), Some(1), "{component}: {told}");
-        assert!(told.contains(missing), "{component}: {told}");
+        assert_eq!(status.code(), Some(1), "{component}: {printed}");
+        assert!(printed.contains(missing), "{component}: {printed}");
     }
 }

@@ -34,19 +34,19 @@ async fn an_outage_of_queues_is_reported_once_and_caught_up() {
     let of_orders = |line: &Value| {
         line["source"].as_str().is_some_and(|source| source.ends_with("ledgerfold-orders.fifo"))
     };
-    let told =
+    let lines =
         |message: &str| consumers.said(message).into_iter().filter(of_orders).collect::<Vec<_>>();
     eventually("several tries", || async {
-        (told("still cannot be read").len() >= 2).then_some(())
+        (lines("still cannot be read").len() >= 2).then_some(())
     })
     .await;
     assert!(deployment.held("orders").await >= 5);
     gate.open();
     anna.all_confirmed(&orders).await;
     deployment.idle().await;
-    let outages = told("cannot be read, trying again");
+    let outages = lines("cannot be read, trying again");
     assert_eq!((outages.len(), &outages[0]["level"]), (1, &json!("ERROR")), "{outages:?}");
-    assert_eq!(told("can be read again").len(), 1);
+    assert_eq!(lines("can be read again").len(), 1);
     consumers.stop().await;
     api.stop().await;
 }
@@ -57,12 +57,11 @@ async fn it_is_not_ready_while_its_tables_do_not_answer() {
     let (gate, environment) = gated(&deployment, "AWS_ENDPOINT_URL_DYNAMODB").await;
     let service = Service::start(&[], environment).await;
     let anybody = deployment.caller(&service).without_token();
-    anybody.until("/readyz", |answer| answer.status == 200).await;
     gate.close();
-    let told = anybody.until("/readyz", |answer| answer.status == 503).await;
-    assert_eq!(told["type"], "https://ledgerfold.dev/problems/unavailable", "{told}");
+    let problem = anybody.until("/readyz", |answer| answer.status == 503).await;
+    assert_eq!(problem["type"], "https://ledgerfold.dev/problems/unavailable", "{problem}");
     assert_eq!(
-        told["detail"],
+        problem["detail"],
         "the table of events does not answer; the table of read models does not answer"
     );
     assert_eq!(anybody.get("/healthz").await.status, 200, "it runs all the same");

@@ -2,6 +2,7 @@
 
 use super::Deployment;
 use super::process::{Service, run};
+use crate::harness::published_issuer::Issuer;
 use tokio::net::TcpListener;
 
 #[tokio::test]
@@ -40,8 +41,8 @@ async fn all_wrong_settings_are_in_one_message() {
     let (status, _, stderr) = run(&arguments, vec![dsn]).await;
     assert_eq!(status, 2, "{stderr}");
     let also = ["--audience is missing", "AWS_REGION is missing", "SENTRY_DSN must be a DSN"];
-    for told in wrong.iter().map(|(_, _, told)| *told).chain(also) {
-        assert!(stderr.contains(told), "{told}: {stderr}");
+    for printed in wrong.iter().map(|(_, _, printed)| *printed).chain(also) {
+        assert!(stderr.contains(printed), "{printed}: {stderr}");
     }
     let (status, _, stderr) = run(&["everything"], Vec::new()).await;
     assert!(
@@ -70,37 +71,38 @@ async fn gives_up(deployment: &Deployment, what: &[&str]) -> String {
     stdout
 }
 
+/// It retries for some seconds, so the three cases run at once.
 #[tokio::test]
 async fn it_does_not_start_without_the_keys_of_its_issuer() {
     let deployment = Deployment::start().await;
-    deployment.issuer.set_down(true);
-    let told = gives_up(&deployment, &["api"]).await;
+    let (down, renamed, empty) =
+        (&deployment.issuer, &Issuer::start().await, &Issuer::start().await);
+    down.set_down(true);
+    renamed.call_itself("https://somebody.example.org");
+    empty.publish(&[]);
+    let output =
+        async |issuer: &Issuer| gives_up(&deployment, &["api", "--issuer", &issuer.url]).await;
+    let (down, renamed, empty) = tokio::join!(output(down), output(renamed), output(empty));
     assert!(
-        told.contains("the program cannot serve") && told.contains("answered with status 503"),
-        "{told}"
+        down.contains("the program cannot serve") && down.contains("answered with status 503"),
+        "{down}"
     );
-    assert_eq!(told.matches("trying again").count(), 4, "{told}");
-    deployment.issuer.set_down(false);
-    deployment.issuer.call_itself("https://somebody.example.org");
-    let told = gives_up(&deployment, &["api"]).await;
-    assert!(told.contains("is the configuration of the issuer"), "{told}");
-    deployment.issuer.call_itself(&deployment.issuer.url);
-    deployment.issuer.publish(&[]);
-    let told = gives_up(&deployment, &["api"]).await;
-    assert!(told.contains("has no key that can verify tokens: it is empty"), "{told}");
+    assert_eq!(down.matches("trying again").count(), 4, "{down}");
+    assert!(renamed.contains("is the configuration of the issuer"), "{renamed}");
+    assert!(empty.contains("has no key that can verify tokens: it is empty"), "{empty}");
 }
 
 #[tokio::test]
 async fn it_does_not_start_without_tables_and_queues() {
     let deployment = Deployment::start().await;
     for what in ["api", "consumers"] {
-        let told = gives_up(&deployment, &[what, "--prefix", "elsewhere"]).await;
-        assert!(told.contains("elsewhere-"), "{told}");
+        let printed = gives_up(&deployment, &[what, "--prefix", "elsewhere"]).await;
+        assert!(printed.contains("elsewhere-"), "{printed}");
     }
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let told = gives_up(&deployment, &["api", "--listen", &address]).await;
-    assert!(told.contains(&format!("{address} cannot be listened on")), "{told}");
+    let printed = gives_up(&deployment, &["api", "--listen", &address]).await;
+    assert!(printed.contains(&format!("{address} cannot be listened on")), "{printed}");
 }
 
 #[tokio::test]

@@ -67,11 +67,11 @@ async fn a_stop_informs_load_balancers_first() {
     let anna = deployment.caller(&service);
     anna.without_token().until("/readyz", |answer| answer.status == 200).await;
     service.signal("TERM").await;
-    let told = anna.without_token().until("/readyz", |answer| answer.status == 503).await;
+    let problem = anna.without_token().until("/readyz", |answer| answer.status == 503).await;
     assert_eq!(
-        (&told["status"], &told["detail"]),
+        (&problem["status"], &problem["detail"]),
         (&json!(503), &json!("it is stopping")),
-        "{told}"
+        "{problem}"
     );
     anna.receive(&isbn(1), 1).await;
     // Another signal ends it at once.
@@ -106,13 +106,13 @@ async fn a_stop_out_of_time_logs_what_is_open() {
     .await;
     service.signal("TERM").await;
     assert_eq!(service.ended().await, 1);
-    let told = service.said("stopped with work in hand: its messages come again");
+    let lines = service.said("stopped with work in hand: its messages come again");
     assert_eq!(
-        (&told[0]["why"], &told[0]["batches"]),
+        (&lines[0]["why"], &lines[0]["batches"]),
         (&json!("the time for it is over"), &json!("orders:1")),
-        "{told:?}"
+        "{lines:?}"
     );
-    assert_eq!(told[0]["requests"], 1, "{told:?}");
+    assert_eq!(lines[0]["requests"], 1, "{lines:?}");
     assert!(request.await.unwrap().is_err());
     assert_eq!(deployment.held("orders").await, 1, "the message is still there");
 }

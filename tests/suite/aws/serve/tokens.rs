@@ -105,8 +105,8 @@ async fn the_keys_stay_in_use_while_the_issuer_is_down() {
         assert_eq!(status(&anna, &unknown).await.status, 401);
         assert_eq!(status(&anna, &deployment.issuer.token("anna", READ)).await.status, 404);
     }
-    let told = service.said("could not renew the issuer's keys; the cached ones stay in use");
-    assert_eq!((told.len(), &told[0]["level"]), (1, &json!("WARN")), "{told:?}");
+    let lines = service.said("could not renew the issuer's keys; the cached ones stay in use");
+    assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("WARN")), "{lines:?}");
     service.stop().await;
 }
 

@@ -136,12 +136,16 @@ fn a_record_is_given_up_with_an_alarm_before_it_is_trimmed() {
             mapping["StartingPosition"], "TRIM_HORIZON",
             "earlier records are delivered, too"
         );
-        let told = get_att(&mapping["DestinationConfig"]["OnFailure"]["Destination"]).unwrap().0;
-        assert!(template.properties(told).get("FifoQueue").is_none(), "Lambda takes no FIFO queue");
-        let watched = |alarm: &Value| alarm["Dimensions"].to_string().contains(told);
+        let destination =
+            get_att(&mapping["DestinationConfig"]["OnFailure"]["Destination"]).unwrap().0;
+        assert!(
+            template.properties(destination).get("FifoQueue").is_none(),
+            "Lambda takes no FIFO queue"
+        );
+        let watched = |alarm: &Value| alarm["Dimensions"].to_string().contains(destination);
         assert!(
             template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watched(alarm)),
-            "{told} has no alarm"
+            "{destination} has no alarm"
         );
     }
 }
@@ -268,7 +272,7 @@ fn alarms_read_the_metrics_that_the_functions_write() {
 fn every_function_is_one_program_and_told_what_it_is() {
     for template in Template::both() {
         let mut code = BTreeSet::new();
-        let mut told = BTreeSet::new();
+        let mut destination = BTreeSet::new();
         for (name, function) in template.all("AWS::Serverless::Function") {
             code.insert(function["CodeUri"].as_str().unwrap());
             let component = Component::of_function(template.component(name)).unwrap();
@@ -276,7 +280,7 @@ fn every_function_is_one_program_and_told_what_it_is() {
                 matches!(component, Component::Projector | Component::ProcessManager);
             assert_eq!(template.projection(name).is_some(), has_projection, "{name}");
             assert!(
-                told.insert((template.component(name), template.projection(name))),
+                destination.insert((template.component(name), template.projection(name))),
                 "{name} is there twice"
             );
         }

@@ -28,11 +28,11 @@ async fn a_template_that_is_old_is_told_by_its_first_difference() {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8(checked.stdout).unwrap();
-    assert_eq!(checked.status.code(), Some(1), "{told}");
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{printed}");
     assert!(
-        told.contains("maxReceiveCount: 20 }\n+ ") && told.contains("maxReceiveCount: 1000"),
-        "{told}"
+        printed.contains("maxReceiveCount: 20 }\n+ ") && printed.contains("maxReceiveCount: 1000"),
+        "{printed}"
     );
     let written = ledgerfold(CODE.into_iter().chain(["--out", file.to_str().unwrap()]))
         .output()
@@ -48,7 +48,7 @@ async fn a_template_that_is_old_is_told_by_its_first_difference() {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8(failed.stderr).unwrap();
-    assert_eq!(failed.status.code(), Some(3), "{told}");
-    assert!(told.contains("template.yaml cannot be written"), "{told}");
+    let printed = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("template.yaml cannot be written"), "{printed}");
 }

@@ -84,7 +84,7 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
     let url = clients.sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
     let request = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(Attribute::All);
     let attributes = request.send().await.unwrap().attributes.unwrap();
-    let told = [
+    let of_queue = [
         Attribute::FifoQueue,
         Attribute::DeduplicationScope,
         Attribute::FifoThroughputLimit,
@@ -92,7 +92,7 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
         Attribute::VisibilityTimeout,
         Attribute::RedrivePolicy,
     ];
-    let found = told
+    let found = of_queue
         .iter()
         .filter_map(|name| Some((name.as_str().to_owned(), attributes.get(name)?.clone())));
     found.collect()
@@ -101,23 +101,23 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
 /// The same properties in the template.
 fn described_queue(template: &Template, properties: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut told = BTreeMap::new();
+    let mut of_queue = BTreeMap::new();
     for name in ["FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "MessageRetentionPeriod"]
     {
-        told.insert(name.to_owned(), text(&properties[name]));
+        of_queue.insert(name.to_owned(), text(&properties[name]));
     }
     // The default of SQS.
     let visibility = properties.get("VisibilityTimeout").map_or_else(|| "30".to_owned(), text);
-    told.insert("VisibilityTimeout".to_owned(), visibility);
+    of_queue.insert("VisibilityTimeout".to_owned(), visibility);
     if let Some(policy) = properties.get("RedrivePolicy") {
         let dead = template.properties(get_att(&policy["deadLetterTargetArn"]).unwrap().0);
         let name = dead["QueueName"]["Fn::Sub"].as_str().unwrap().replace(PREFIX, LOCAL);
-        told.insert(
+        of_queue.insert(
             "RedrivePolicy".to_owned(),
             format!("{name} after {}", policy["maxReceiveCount"]),
         );
     }
-    told
+    of_queue
 }
 
 /// The redrive policy with the queue's name instead of its ARN.

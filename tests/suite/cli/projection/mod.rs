@@ -5,11 +5,11 @@
 //! |---|---|
 //! | [`steps`] | the order of steps, and refusals |
 //! | [`workers`] | workers, waiting for jobs, kills |
-//! | [`standstill`] | parked streams, and resuming them |
+//! | [`parked_streams`] | parked streams, and resuming them |
 //! | [`redrive`] | dead letters and lag |
 
+mod parked_streams;
 mod redrive;
-mod standstill;
 mod steps;
 mod workers;
 

@@ -68,6 +68,39 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
 }
 
 #[tokio::test]
+async fn dead_letters_are_shown_in_a_table_and_as_json() {
+    let system = TestStack::start().await;
+    let none = system.operate(["projection", "dead", "stock"]).await.done();
+    assert!(none.ends_with("\nshown: 0, in the dead-letter queue: 0\n"), "{none}");
+    let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
+    system.send(DEAD, "stock-1", readable).await;
+    let garbled = system.send(DEAD, "stock-2", "<script>\n\u{9b}2J").await;
+    let shown = system.operate(["projection", "dead", "stock"]).await.done();
+    let lines: Vec<&str> = shown.lines().collect();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(lines[0]), ["MESSAGE", "STREAM", "VERSION", "RECEIVES", "SENT", "AT", "BODY"]);
+    let (row, other) = (words(lines[1]), words(lines[2]));
+    assert_eq!((&*row[1], &*row[2], &*row[3], &*row[5]), ("stock-1", "2", "1", readable));
+    assert_eq!((&*other[0], &*other[1], &*other[2]), (&*garbled, "stock-2", "-"));
+    assert_eq!(other[5], "<script>\\n\\u{9b}2J");
+    let end = [
+        "shown: 2, in the dead-letter queue: 2",
+        "`ledgerfold projection redrive stock` sends them again",
+    ];
+    assert_eq!(lines[3..], end);
+
+    let one = system.operate(["projection", "dead", "stock", "--limit", "1", "--json"]).await;
+    let one = one.json();
+    assert_eq!((one["messages"].as_array().unwrap().len(), &one["in_queue"]), (1, &json!(2)));
+    assert_eq!(one["messages"][0]["receives"], json!(2), "{one}");
+    // In flight, as during a redrive.
+    system.hide_one(DEAD).await;
+    let refused = system.operate(["projection", "dead", "stock"]).await;
+    assert_eq!((refused.status, &*refused.stdout), (1, ""), "{refused:?}");
+    assert!(refused.stderr.contains("a redrive or another look has them"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_letter_that_died_unread_catches_its_stream_up() {
     let system = Program::start().await;
     receive(&system.dev, 1).await;

@@ -62,19 +62,19 @@ const FAN_OUT: &str = "fan-out";
 pub(crate) const FEW_RECEIVES: u32 = 20;
 pub(crate) const REBUILD: &str = "rebuild";
 
-/// What becomes of an invocation.
+/// What happens to an invocation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fate {
     /// What happens on its wire.
     pub(crate) fault: Option<Fault>,
-    /// Whether its answer is heard: not if the sandbox dies.
-    pub(crate) heard: bool,
-    /// Until its answer comes, or its sandbox dies; not beyond the function's time-out.
+    /// Whether its answer arrives: not if the sandbox dies.
+    pub(crate) is_answered: bool,
+    /// The time until its answer comes or its sandbox dies; at most the time-out of the function.
     pub(crate) lasts_ms: u64,
 }
 
 /// An invocation that goes well.
-pub(crate) const WELL: Fate = Fate { fault: None, heard: true, lasts_ms: 100 };
+pub(crate) const WELL: Fate = Fate { fault: None, is_answered: true, lasts_ms: 100 };
 
 /// An invocation, as it was made.
 #[derive(Debug, Clone)]
@@ -352,7 +352,7 @@ impl Pipeline {
         self.wire.arm(fate.fault);
         let ends_ms = call.at_ms + fate.lasts_ms.min(timeout_ms);
         self.calls.push(call);
-        (Fate { heard: fate.heard && fate.lasts_ms <= timeout_ms, ..fate }, ends_ms)
+        (Fate { is_answered: fate.is_answered && fate.lasts_ms <= timeout_ms, ..fate }, ends_ms)
     }
 
     /// Lets a job announce again what the consumer has missed, and waits for its end.
@@ -408,7 +408,7 @@ impl Pipeline {
 
 fn outcome<R>(handled: std::thread::Result<R>, fate: Fate) -> Outcome<R> {
     match handled {
-        Ok(response) if fate.heard => Outcome::Answered(response),
+        Ok(response) if fate.is_answered => Outcome::Answered(response),
         Ok(_) | Err(_) => Outcome::Failed,
     }
 }

@@ -96,7 +96,7 @@ async fn a_body_that_stalls_is_answered() {
 async fn many_connections_to_a_running_program_are_bounded() {
     let system = Program::start().await;
     let mut held = Vec::new();
-    let told = loop {
+    let rejected = loop {
         assert!(held.len() < 400, "there is no bound");
         let mut connection = connect(&system.dev.url).await;
         connection.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
@@ -105,7 +105,10 @@ async fn many_connections_to_a_running_program_are_bounded() {
             break rest(held.last_mut().unwrap()).await;
         }
     };
-    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("problems/unavailable"), "{told}");
+    assert!(
+        rejected.starts_with("HTTP/1.1 503 ") && rejected.contains("problems/unavailable"),
+        "{rejected}"
+    );
     drop(held);
     system.receive(ISBN, 5).await;
 }

@@ -37,7 +37,7 @@ fn folder() -> TempDir {
 }
 
 /// The program's JSON answer about the folder.
-async fn told(folder: &TempDir, arguments: &[&str]) -> Value {
+async fn json_of(folder: &TempDir, arguments: &[&str]) -> Value {
     let data = ["--data", folder.path().to_str().unwrap(), "--json"];
     let mut command = ledgerfold(arguments.iter().copied().chain(data));
     let output = timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
@@ -65,7 +65,7 @@ fn copies(quantity: u32) -> Value {
 #[tokio::test]
 async fn every_stream_of_an_older_folder_verifies() {
     let folder = folder();
-    let verified = told(&folder, &["audit", "verify", "--all"]).await;
+    let verified = json_of(&folder, &["audit", "verify", "--all"]).await;
     // The nine in the folder, and the record of this reading if its day or actor differs.
     let streams = verified["streams"].as_u64().unwrap();
     assert!(verified["verified"] == true && (9..=10).contains(&streams), "{verified}");
@@ -117,30 +117,31 @@ async fn an_older_folder_is_written_to() {
     // The parked stream is still listed, and `resume` applies it.
     let parked = client.read("/projections/orders/parked").await;
     assert_eq!(parked["streams"][0]["stream"], json!(format!("order-{PARKED}")), "{parked}");
-    told(&folder, &["projection", "resume", "orders"]).await;
+    json_of(&folder, &["projection", "resume", "orders"]).await;
     becomes(&client, PARKED, "cancelled").await;
     // The switched read model still has its older generation. The other one is switched now, and
     // one is rebuilt.
-    told(&folder, &["projection", "rollback", "stock"]).await;
-    told(&folder, &["projection", "switch", "bestsellers"]).await;
-    told(&folder, &["projection", "rebuild", "orders", "--wait"]).await;
-    told(&folder, &["projection", "switch", "orders"]).await;
+    json_of(&folder, &["projection", "rollback", "stock"]).await;
+    json_of(&folder, &["projection", "switch", "bestsellers"]).await;
+    json_of(&folder, &["projection", "rebuild", "orders", "--wait"]).await;
+    json_of(&folder, &["projection", "switch", "orders"]).await;
     becomes(&client, SHIPPED, "shipped").await;
     assert_eq!(dev.interrupt().await, 0);
-    let verified = told(&folder, &["audit", "verify", "--all"]).await;
+    let verified = json_of(&folder, &["audit", "verify", "--all"]).await;
     assert_eq!(verified["verified"], true, "{verified}");
 }
 
 #[tokio::test]
 async fn the_audit_trail_of_an_older_folder_is_readable() {
     let folder = folder();
-    let was = told(&folder, &["audit", "at", &format!("order-{SHIPPED}"), "--version", "1"]).await;
+    let was =
+        json_of(&folder, &["audit", "at", &format!("order-{SHIPPED}"), "--version", "1"]).await;
     assert_eq!(
         (&was["state"]["status"], &was["verified"]),
         (&json!("placed"), &json!(true)),
         "{was}"
     );
     let found =
-        told(&folder, &["audit", "search", "--actor", "ann", "--type", "OrderCancelled"]).await;
+        json_of(&folder, &["audit", "search", "--actor", "ann", "--type", "OrderCancelled"]).await;
     assert_eq!(found["events"].as_array().unwrap().len(), 2, "{found}");
 }

@@ -56,7 +56,7 @@ fn faults(n: usize) -> [Fault; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_at_any_request_rejects_an_order_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
-    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 8)) {
         let before = struck;
         for fault in faults(n) {
             let (there, missing) = (new_book(), new_book());
@@ -74,7 +74,7 @@ async fn a_runner_that_dies_at_any_request_rejects_an_order_once() {
             assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 4), "only {struck} faults came to pass");
             return;
         }
     }
@@ -84,7 +84,7 @@ async fn a_runner_that_dies_at_any_request_rejects_an_order_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_at_any_request_ships_an_order_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
-    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 8)) {
         let before = struck;
         for fault in faults(n) {
             let book = new_book();
@@ -103,7 +103,7 @@ async fn a_runner_that_dies_at_any_request_ships_an_order_once() {
             assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 4), "only {struck} faults came to pass");
             return;
         }
     }

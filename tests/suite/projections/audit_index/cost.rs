@@ -80,8 +80,8 @@ async fn partitions(actors: usize) -> BTreeSet<String> {
     for number in 0..120 {
         let command =
             commit(&format!("c-{number}"), &format!("actor-{}", number % actors), &["Noted"]);
-        let told = ledger.append(&stream(&number.to_string()), vec![command]).await;
-        ledger.enter(&ledger.index(), 1, &told).await;
+        let entered = ledger.append(&stream(&number.to_string()), vec![command]).await;
+        ledger.enter(&ledger.index(), 1, &entered).await;
     }
     ledger
         .items()

@@ -22,16 +22,16 @@ async fn the_last_commit_of_each_stream_fills_all_lost_entries() {
     let all = two_streams(&ledger).await;
     for lost in 0_u32..16 {
         // The last commits, 4 and 5, are never lost.
-        let told: Vec<Entered> = all
+        let delivered: Vec<Entered> = all
             .iter()
             .enumerate()
             .filter(|(n, _)| *n > 3 || lost & (1 << n) == 0)
-            .map(|(_, told)| told.clone())
+            .map(|(_, delivered)| delivered.clone())
             .collect();
-        ledger.enter(&ledger.index(), lost, &told).await;
+        ledger.enter(&ledger.index(), lost, &delivered).await;
         ledger.assert_entered(lost, &all).await;
         // The same, with a process for each commit.
-        for one in told {
+        for one in delivered {
             ledger.enter(&ledger.index(), 100 + lost, &[one]).await;
         }
         ledger.assert_entered(100 + lost, &all).await;
@@ -116,13 +116,13 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
         let wire = FaultInjector::default();
         let (store, index) = ledger.process(&wire);
         wire.arm(Some(fault));
-        for told in [&all[4..], &all[..1], &all[3..4]] {
-            let [(stream, commit)] = told else { panic!("one at a time") };
+        for delivered in [&all[4..], &all[..1], &all[3..4]] {
+            let [(stream, commit)] = delivered else { panic!("one at a time") };
             let commits = std::slice::from_ref(commit);
             if index.index(&store, generation, stream, commits, TimeLimit::NONE).await.is_err() {
                 assert_chained(&ledger, generation, &all, fault).await;
                 wire.arm(None);
-                // The one that died, or another.
+                // The next delivery goes to the same process or to another.
                 let again = if generation % 2 == 0 { index.clone() } else { ledger.index() };
                 again.index(&store, generation, stream, commits, TimeLimit::NONE).await.unwrap();
             }
@@ -140,10 +140,10 @@ async fn a_stream_with_a_hole_is_corrupt_and_not_indexed() {
     let all = ledger.write(&stream("a"), 3).await;
     ledger.write(&stream("short"), 1).await;
     for (name, version) in [("empty", 1), ("short", 2)] {
-        let told = std::slice::from_ref(&all[2].1);
+        let delivered = std::slice::from_ref(&all[2].1);
         let error = ledger
             .index()
-            .index(&ledger.store, 1, &stream(name), told, TimeLimit::NONE)
+            .index(&ledger.store, 1, &stream(name), delivered, TimeLimit::NONE)
             .await
             .unwrap_err();
         let IndexError::Read(ReadError::Corrupt(damaged)) = error else { panic!("{error:?}") };

@@ -1,5 +1,5 @@
-//! The audit index finds exactly the commits of the store, whatever is lost, repeated or killed on
-//! the way.
+//! The audit index finds exactly the commits of the store, despite lost or repeated messages and
+//! killed indexers.
 
 mod cost;
 mod gaps;

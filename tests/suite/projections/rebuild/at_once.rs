@@ -40,45 +40,47 @@ async fn of_operators_at_once_one_wins_each_step() {
             .is_empty()
     );
 
-    let (wakes, told) = at_once(&stack, async |operator| operator.rebuild(of, 3).await).await;
+    let (wakes, refused) = at_once(&stack, async |operator| operator.rebuild(of, 3).await).await;
     assert!(
-        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Rebuild })),
-        "{told:?}"
+        refused.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Rebuild })),
+        "{refused:?}"
     );
     assert_eq!(wakes.len(), 3);
     assert!(finish(&operator, of, wakes).await.complete);
 
-    let (wakes, told) = at_once(&stack, async |operator| operator.switch(of, false).await).await;
+    let (wakes, refused) = at_once(&stack, async |operator| operator.switch(of, false).await).await;
     assert!(
-        told.iter().all(|error| matches!(error, RebuildError::NotBuilt { number: 1, .. })),
-        "{told:?}"
+        refused.iter().all(|error| matches!(error, RebuildError::NotBuilt { number: 1, .. })),
+        "{refused:?}"
     );
     assert!(finish(&operator, of, wakes).await.complete);
 
-    let (wakes, told) = at_once(&stack, async |operator| operator.rollback(of).await).await;
+    let (wakes, refused) = at_once(&stack, async |operator| operator.rollback(of).await).await;
     assert!(
-        told.iter().all(|error| matches!(error, RebuildError::NothingToRollBackTo)),
-        "{told:?}"
+        refused.iter().all(|error| matches!(error, RebuildError::NothingToRollBackTo)),
+        "{refused:?}"
     );
     assert!(finish(&operator, of, wakes).await.complete);
 
-    let (wakes, told) =
+    let (wakes, refused) =
         at_once(&stack, async |operator| operator.drop_generation(of, Some(2)).await).await;
     assert!(
-        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Remove })),
-        "{told:?}"
+        refused.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Remove })),
+        "{refused:?}"
     );
     assert!(finish(&operator, of, wakes).await.complete);
 
-    let (_, told) = at_once(&stack, async |operator| operator.reconcile(of, 2).await).await;
+    let (_, refused) = at_once(&stack, async |operator| operator.reconcile(of, 2).await).await;
     assert!(
-        told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Reconcile })),
-        "{told:?}"
+        refused
+            .iter()
+            .all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Reconcile })),
+        "{refused:?}"
     );
-    let (_, told) =
+    let (_, refused) =
         at_once(&stack, async |operator| operator.pause_job(of).await.map(|()| Vec::new())).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");
-    let (_, told) = at_once(&stack, async |operator| operator.cancel_job(of).await).await;
-    assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");
+    assert!(refused.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{refused:?}");
+    let (_, refused) = at_once(&stack, async |operator| operator.cancel_job(of).await).await;
+    assert!(refused.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{refused:?}");
     assert_exact(&stack, of, 1).await;
 }

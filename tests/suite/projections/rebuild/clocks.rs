@@ -1,4 +1,4 @@
-//! A process manager's commits that another machine's clock dated ahead of the one that reconciles.
+//! Commits of a machine whose clock is ahead of the clock of the reconciling machine.
 
 use super::jobs::{finish, projector, reconcile};
 use crate::harness::events::{new_order, placed, write};

@@ -1,8 +1,9 @@
-//! The smallest and the largest: nothing at all, and more segments than streams.
+//! Edge cases: an empty store, and more segments than streams.
 
 use super::jobs::{
     Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work,
 };
+use crate::harness::depth::full_or;
 use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
 use crate::harness::messages::{deliver, messages_of};
 use crate::harness::stack::TestStack;
@@ -73,8 +74,8 @@ async fn segments_in_any_order_and_repeated_make_the_same_rows() {
         }
     }
     for projection in [orders(), bestsellers()] {
-        let mut rng = Rng::with_seed(3);
-        let mut calls = Calls::of(projector.rebuild(&projection, 64).await.unwrap());
+        let (mut rng, segments) = (Rng::with_seed(3), full_or(64, 12));
+        let mut calls = Calls::of(projector.rebuild(&projection, segments).await.unwrap());
         let mut again = Vec::new();
         while let Some(call) = calls.any(&mut rng) {
             calls.send(work(&projector, &projection, &call, ONE_PAGE).await.unwrap());

@@ -1,4 +1,4 @@
-//! Answers that no engine gives on request: lost answers, unprocessed keys, unprocessed removals.
+//! Responses that no engine gives on request: lost ones, unprocessed keys, unprocessed removals.
 
 use super::jobs::{
     assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled,

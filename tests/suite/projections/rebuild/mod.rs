@@ -1,22 +1,22 @@
-//! Generations: online rebuilds, switches, removals; streams that stand still; and what no process
-//! may spoil.
+//! Generations: online rebuilds, switches, removals, parked streams, and processes with an old
+//! state.
 //!
-//! The engine is called directly; [`jobs`] is its queue, which the cases double, reorder and lose
-//! from. [`traffic`] writes meanwhile.
+//! The cases call the engine directly. [`jobs`] is its queue: the cases repeat, reorder and lose
+//! tasks. [`traffic`] writes meanwhile.
 
 mod at_once;
 mod clocks;
+mod corrupt_items;
 mod cost;
-mod damaged_items;
 mod edges;
 mod faults;
 pub(super) mod jobs;
 mod long_stream;
 mod order_of_writes;
+mod parked_streams;
 mod random;
 mod reads;
 mod removal;
-mod standstill;
 mod steps;
 mod traffic;
 mod under_load;

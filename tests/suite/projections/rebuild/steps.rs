@@ -1,4 +1,4 @@
-//! Which steps may follow each other, by the stored row.
+//! Which step is allowed after which, by the stored row.
 
 use super::jobs::{assert_exact, finish, projector, rebuild, reconcile};
 use crate::harness::events::{confirmed, new_order, placed, write};

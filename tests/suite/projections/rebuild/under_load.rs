@@ -6,6 +6,7 @@ use super::jobs::{
     reconcile, work,
 };
 use super::traffic::Traffic;
+use crate::harness::depth::full_or;
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{deliver, messages_of};
 use crate::harness::stack::TestStack;
@@ -173,11 +174,12 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let stack = TestStack::start().await;
     let (operator, mut traffic) =
         (projector(&stack), Traffic::of(&stack.store, &projection, rng.fork()));
-    for batch in traffic.steps(100).await {
+    for batch in traffic.steps(full_or(100, 40)).await {
         deliver_until_done(projection, &operator, &batch).await;
     }
     let before = counts(&stack, &projection).await;
-    let calls = Mutex::new(Calls::of(operator.rebuild(&projection, SEGMENTS).await.unwrap()));
+    let calls =
+        Mutex::new(Calls::of(operator.rebuild(&projection, full_or(SEGMENTS, 6)).await.unwrap()));
     let site = Site { stack: &stack, projection, calls, deaths: AtomicUsize::new(0) };
     let workers = join(site.worker(rng.fork()), site.worker(rng.fork()));
     timeout(PATIENCE, join(workers, site.load(&mut traffic)))

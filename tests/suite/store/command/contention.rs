@@ -1,5 +1,6 @@
 //! Many concurrent commands on one stream.
 
+use crate::harness::depth::full_or;
 use crate::store::{Act, Engine, Process, Table, stream};
 use eventstore::{Consistency, ExecuteError, Options, StreamId};
 use futures::future::join_all;
@@ -78,14 +79,15 @@ async fn one_that_loses_twice_reads_the_tail_and_wins(engine: &Engine) {
 
 async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     let table = engine.table().await;
-    let stream = stream("s");
+    let (stream, commands) = (stream("s"), full_or(25, 8));
+    let all = 16 * commands;
     let attempts = Options { max_attempts: 1_000, ..Options::default() };
     let processes = [table.process_with(attempts.clone()), table.process_with(attempts)];
     let writers = (0..16).map(|writer: usize| {
         let (process, stream) = (&processes[writer % 2], &stream);
         async move {
             let mut versions = Vec::new();
-            for number in 0..25 {
+            for number in 0..commands {
                 let handled =
                     process.count(stream, &format!("{writer}-{number}"), 1).await.unwrap();
                 assert!(!handled.replayed);
@@ -98,11 +100,11 @@ async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     versions.sort_unstable();
     assert_eq!(
         versions,
-        (1..=400).collect::<Vec<_>>(),
+        (1..=all).collect::<Vec<_>>(),
         "each command has its own version, and no version is missing"
     );
     let loaded = processes[0].store.load(&stream, Consistency::Strong).await.unwrap();
-    assert_eq!(loaded.head.version(), 400);
-    assert_eq!(processes[0].tally(&stream).await.total, 400);
+    assert_eq!(loaded.head.version(), all);
+    assert_eq!(processes[0].tally(&stream).await.total, all);
     assert!(processes[0].store.verify(&stream).await.unwrap().verified());
 }

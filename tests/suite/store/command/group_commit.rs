@@ -1,6 +1,8 @@
 //! Group commit: queued commands are decided in order, written together, and answered one by one.
 
-use crate::store::{Act, Engine, Process, Refusal, Table, Tally, Told, count, request, stream};
+use crate::store::{
+    Act, Engine, Process, Refusal, Table, Tally, TallyEvent, count, request, stream,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{CommandRequest, CommandResult, ExecuteError, Options, StoreError, StreamId};
 use futures::FutureExt;
@@ -259,7 +261,7 @@ async fn a_panic_reaches_its_own_caller_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    let mad = |tally: &Tally| -> Result<Vec<Told>, Refusal> {
+    let mad = |tally: &Tally| -> Result<Vec<TallyEvent>, Refusal> {
         panic!("cannot decide at {}", tally.total)
     };
     let (first, panicked, other, ()) = tokio::join!(
@@ -275,9 +277,11 @@ async fn a_panic_reaches_its_own_caller_only(engine: &Engine) {
     assert_eq!(process.count(&stream, "next", 3).await.unwrap().version, 4);
 }
 
-fn note_of(chars: usize) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
+fn note_of(
+    chars: usize,
+) -> impl Fn(&Tally) -> Result<Vec<TallyEvent>, Refusal> + Send + Sync + 'static {
     let text: String = std::iter::repeat_with(fastrand::alphanumeric).take(chars).collect();
-    move |_| Ok(vec![Told::Noted { text: text.clone() }])
+    move |_| Ok(vec![TallyEvent::Noted { text: text.clone() }])
 }
 
 async fn a_group_too_large_for_one_item_is_split(engine: &Engine) {

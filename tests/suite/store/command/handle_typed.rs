@@ -1,7 +1,7 @@
 //! The result of a command in the model's own types.
 
 use crate::store::command::group_commit::held_up;
-use crate::store::{Act, Engine, Refusal, Tally, Told, close, count, open, request, stream};
+use crate::store::{Act, Engine, Refusal, Tally, TallyEvent, close, count, open, request, stream};
 use eventstore::{CommandRequest, ExecuteError, TypedCommandResult};
 use std::sync::Arc;
 
@@ -13,9 +13,10 @@ cases!(
 );
 
 /// The counted numbers, and the total of the state.
-fn counted(typed: &TypedCommandResult<Tally, Told>) -> (Vec<u64>, Option<u64>) {
-    let number =
-        |told: &Told| if let Told::Counted { number } = told { Some(*number) } else { None };
+fn counted(typed: &TypedCommandResult<Tally, TallyEvent>) -> (Vec<u64>, Option<u64>) {
+    let number = |event: &TallyEvent| {
+        if let TallyEvent::Counted { number } = event { Some(*number) } else { None }
+    };
     (
         typed.events.iter().filter_map(number).collect(),
         typed.state.as_ref().map(|tally| tally.total),
@@ -27,7 +28,7 @@ async fn a_command_returns_its_events_and_the_next_state(engine: &Engine) {
     let (process, stream) = (table.warm_process(), stream("s"));
     let begin = CommandRequest { creates: true, ..request(&stream, "opening", "open") };
     let opened = process.tallies.handle_typed(begin, open).await.unwrap();
-    assert!(matches!(opened.events[..], [Told::Opened { .. }]));
+    assert!(matches!(opened.events[..], [TallyEvent::Opened { .. }]));
     assert_eq!(opened.state, Some(process.tally(&stream).await));
     process.wire.take();
     let typed =

@@ -5,7 +5,7 @@ use crate::store::metering::budget::{spent, within};
 use crate::store::snapshot::snapshots::as_of;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE, request_all};
 use crate::store::{
-    Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, metadata, note, open,
+    Act, Answer, Engine, Process, Refusal, TALLY, Tally, TallyEvent, count, metadata, note, open,
     request, stream,
 };
 use eventstore::{
@@ -34,12 +34,14 @@ fn code(refusal: &Refusal) -> &'static str {
 }
 
 /// Adds 1 if the total is at least this; otherwise it is refused.
-fn count_from(least: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
+fn count_from(
+    least: u64,
+) -> impl Fn(&Tally) -> Result<Vec<TallyEvent>, Refusal> + Send + Sync + 'static {
     move |tally| {
         if tally.total < least {
             Err(Refusal::Closed)
         } else {
-            Ok(vec![Told::Counted { number: 1 }])
+            Ok(vec![TallyEvent::Counted { number: 1 }])
         }
     }
 }
@@ -54,7 +56,7 @@ impl Process {
 }
 
 /// The refusal's code in an answer, its version, and whether it is a replay.
-fn told(answer: &Answer) -> (Option<String>, u64, bool) {
+fn outcome(answer: &Answer) -> (Option<String>, u64, bool) {
     let handled = answer.as_ref().unwrap();
     let refusal = handled.commit.as_ref().and_then(eventstore::Commit::refusal);
     (refusal.map(|refusal| refusal.code), handled.version, handled.replayed)
@@ -70,7 +72,7 @@ async fn a_recorded_refusal_is_one_put_and_the_answer_of_every_retry(engine: &En
     process.count(&stream, "first", 1).await.unwrap();
     process.wire.take();
     let first = process.count_from_5(&stream, "c").await;
-    assert_eq!(told(&first), refused(2, false));
+    assert_eq!(outcome(&first), refused(2, false));
     let handled = first.unwrap();
     within(
         engine,
@@ -86,13 +88,13 @@ async fn a_recorded_refusal_is_one_put_and_the_answer_of_every_retry(engine: &En
     // recording of refusals.
     process.count(&stream, "more", 9).await.unwrap();
     for process in [&process, &table.process()] {
-        assert_eq!(told(&process.count_from_5(&stream, "c").await), refused(2, true));
+        assert_eq!(outcome(&process.count_from_5(&stream, "c").await), refused(2, true));
         let plain = process.tallies.handle(request(&stream, "c", "from 5"), count_from(5)).await;
-        assert_eq!(told(&plain), refused(2, true));
+        assert_eq!(outcome(&plain), refused(2, true));
         let other = process.count(&stream, "c", 1).await;
         assert!(matches!(other, Err(ExecuteError::CommandIdReused(_))), "{other:?}");
     }
-    assert_eq!(told(&process.count_from_5(&stream, "d").await), (None, 4, false));
+    assert_eq!(outcome(&process.count_from_5(&stream, "d").await), (None, 4, false));
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
@@ -104,7 +106,7 @@ async fn only_refusals_are_recorded_in_place_of_events(engine: &Engine) {
         .tallies
         .handle_recording_refusals(request(&stream, "c", "count 0"), count(0), code)
         .await;
-    assert_eq!(told(&idle), (None, 1, false));
+    assert_eq!(outcome(&idle), (None, 1, false));
     assert!(idle.unwrap().commit.is_none());
     let late = CommandRequest { expected_version: Some(7), ..request(&stream, "c", "from 5") };
     let late = process.tallies.handle_recording_refusals(late, count_from(5), code).await;
@@ -124,15 +126,15 @@ async fn states_and_snapshots_skip_refusals(engine: &Engine) {
         let cold = table.process();
         let process = if number % 2 == 0 { &process } else { &cold };
         assert_eq!(
-            told(&process.count_from_5(&stream, &format!("c{number}")).await),
+            outcome(&process.count_from_5(&stream, &format!("c{number}")).await),
             refused(number + 2, false)
         );
     }
     assert!(as_of(&table, &stream).await > 0, "refusals are counted for snapshots as any commit");
     process.count(&stream, "more", 5).await.unwrap();
     let cold = table.process();
-    assert_eq!(told(&cold.count_from_5(&stream, "allowed").await), (None, 15, false));
-    assert_eq!(told(&cold.count_from_5(&stream, "c0").await), refused(2, true));
+    assert_eq!(outcome(&cold.count_from_5(&stream, "allowed").await), (None, 15, false));
+    assert_eq!(outcome(&cold.count_from_5(&stream, "c0").await), refused(2, true));
     let snapshot = cold.tallies.verify_snapshot(&stream).await.unwrap();
     assert!(matches!(snapshot, SnapshotVerification::Equal { .. }), "{snapshot:?}");
     let tally = process.tally(&stream).await;
@@ -145,7 +147,7 @@ async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     let (process, stream) = (table.process(), stream("s"));
     let begin = CommandRequest { creates: true, ..request(&stream, "c", "from 5") };
     let begun = process.tallies.handle_recording_refusals(begin, count_from(5), code).await;
-    assert_eq!(told(&begun), refused(1, false));
+    assert_eq!(outcome(&begun), refused(1, false));
     within(
         engine,
         "refusal that begins a stream",
@@ -168,7 +170,7 @@ async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     assert!(matches!(again, Err(ExecuteError::Refused(Refusal::OpenAlready))), "{again:?}");
     let replayed = CommandRequest { creates: true, ..request(&stream, "opening", "open") };
     let replayed = table.process().tallies.handle_recording_refusals(replayed, open, code).await;
-    assert_eq!(told(&replayed), (None, 2, true));
+    assert_eq!(outcome(&replayed), (None, 2, true));
 }
 
 /// Before the first put of the process, another one counts.
@@ -190,7 +192,7 @@ async fn a_lost_race_decides_again_whether_to_refuse(engine: &Engine) {
     let (process, mended) = (table.process(), stream("mended"));
     count_before_put(&process, table.process(), &mended, 5);
     assert_eq!(
-        told(&process.count_from_5(&mended, "c").await),
+        outcome(&process.count_from_5(&mended, "c").await),
         (None, 2, false),
         "the winner allows it"
     );
@@ -202,7 +204,7 @@ async fn a_lost_race_decides_again_whether_to_refuse(engine: &Engine) {
         .tallies
         .handle_recording_refusals(request(&spoilt, "c", "open"), while_empty, code)
         .await;
-    assert_eq!(told(&handled), refused(2, false), "the winner forbids it");
+    assert_eq!(outcome(&handled), refused(2, false), "the winner forbids it");
     assert_eq!(handled.unwrap().lost_races, 1);
 }
 
@@ -227,7 +229,7 @@ async fn a_command_that_is_decided_twice_has_one_answer(engine: &Engine) {
             Act::Pass
         }
     });
-    assert_eq!(told(&frozen.count_from_5(&stream, "c").await), refused(2, true));
+    assert_eq!(outcome(&frozen.count_from_5(&stream, "c").await), refused(2, true));
     assert_eq!(frozen.tally(&stream).await.total, 5, "the accepted command was not written");
 }
 
@@ -245,12 +247,12 @@ async fn a_refusal_is_written_with_its_group(engine: &Engine) {
         async { gate.add_permits(1) },
     );
     assert_eq!((first.unwrap().version, second.unwrap().version), (2, 3));
-    assert_eq!((told(&refusal), told(&twin)), (refused(4, false), refused(4, true)));
+    assert_eq!((outcome(&refusal), outcome(&twin)), (refused(4, false), refused(4, true)));
     assert_eq!(third.unwrap().version, 5, "decided after the refusal, on the unchanged state");
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
     assert_eq!(commits(&process, &stream).await, [1, 1, 3]);
     assert_eq!(
-        told(&process.count_from_5(&stream, "next").await),
+        outcome(&process.count_from_5(&stream, "next").await),
         (None, 6, false),
         "1 + 2 + 3 are enough"
     );

@@ -73,9 +73,10 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
         writer.work(number == 0)
     });
     join_all(writers).await;
+    let few = full_or(10, 3);
     eprintln!("simulation: the index answered {:?}", index.answers.lock().unwrap());
     assert!(
-        index.answers.lock().unwrap().iter().all(|answers| *answers > 10),
+        index.answers.lock().unwrap().iter().all(|answers| *answers > few),
         "too few queries of the index"
     );
     let Journal { mut sent, happened } = journal.into_inner().unwrap();
@@ -87,9 +88,11 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
     );
     let process = table.process();
     send_all_again(&process, &mut sent).await;
+    let mut with_snapshot = 0;
     for stream in &streams {
-        check_stream(&process, stream, &sent).await;
+        with_snapshot += usize::from(check_stream(&process, stream, &sent).await);
     }
+    assert!(with_snapshot > 0, "no stream has a snapshot");
 }
 
 /// Without faults, every command without an answer gets one, and the others get the same answer
@@ -107,8 +110,9 @@ async fn send_all_again(process: &Process, sent: &mut [Sent]) {
     }
 }
 
-/// The stream has every command once, at the version in its answer, and nothing else.
-async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
+/// The stream has every command once, at the version in its answer, and nothing else. Returns
+/// whether it has a snapshot: one of few commits has none.
+async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) -> bool {
     let loaded = process.load(stream).await;
     let commits: Vec<&Commit> = loaded.batches.iter().flat_map(|batch| &batch.commits).collect();
     let places: HashMap<&str, (u64, Hash)> = commits
@@ -132,15 +136,15 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     let walk = process.store.verify(stream).await.unwrap();
     assert!(walk.verified(), "{:?}", walk.broken_at);
     let snapshot = process.tallies.verify_snapshot(stream).await.unwrap();
-    // A stream of few commits has none.
-    assert!(
-        matches!(snapshot, SnapshotVerification::Equal { .. } | SnapshotVerification::Absent),
-        "{snapshot:?}"
-    );
     assert_eq!(
         walk.hash(),
         process.store.head(stream, Consistency::Strong).await.unwrap().0.hash()
     );
+    match snapshot {
+        SnapshotVerification::Equal { .. } => true,
+        SnapshotVerification::Absent => false,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The audit index that all writers query, and sometimes fill.
@@ -270,7 +274,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn work(mut self, rebuilds: bool) {
-        for count in 0..full_or(COMMANDS_PER_WRITER, 2 * COMMANDS_PER_PHASE) {
+        for count in 0..full_or(COMMANDS_PER_WRITER, 40) {
             let phase = count / COMMANDS_PER_PHASE;
             if rebuilds && count % COMMANDS_PER_PHASE == COMMANDS_PER_PHASE / 2 {
                 self.index.rebuild(self.streams).await;
@@ -337,11 +341,11 @@ impl Journal {
                 happened.handled += 1;
                 happened.replayed += usize::from(handled.replayed);
                 happened.races_lost += handled.lost_races;
-                let told = (handled.version, handled.commit.unwrap().hash);
+                let place = (handled.version, handled.commit.unwrap().hash);
                 let sent = &mut self.sent[index];
                 assert_eq!(
-                    *sent.answer.get_or_insert(told),
-                    told,
+                    *sent.answer.get_or_insert(place),
+                    place,
                     "{} was answered differently",
                     sent.id
                 );

@@ -1,6 +1,6 @@
 //! A stale cache never makes an answer wrong. (Costs: `metering/budget.rs`.)
 
-use crate::store::{Engine, Refusal, Tally, Told, count, request, stream};
+use crate::store::{Engine, Refusal, Tally, TallyEvent, count, request, stream};
 use eventstore::{CommandRequest, ExecuteError, HandlerOptions, Options};
 
 cases!(
@@ -87,7 +87,7 @@ async fn a_command_too_large_on_a_cached_state_is_decided_again(engine: &Engine)
     let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(700_000).collect();
     let decide = move |tally: &Tally| {
         let text = if tally.closed { "little".to_owned() } else { noise.clone() };
-        Ok(vec![Told::Noted { text }])
+        Ok(vec![TallyEvent::Noted { text }])
     };
     let handled = process.tallies.handle(request(&stream, "note", "note"), decide).await.unwrap();
     assert_eq!(handled.version, 3);

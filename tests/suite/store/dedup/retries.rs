@@ -207,8 +207,8 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     let now = DateTime::<Utc>::from(SystemTime::now());
     let ahead = id_made_at(now + skew + TimeDelta::minutes(1));
     let refused = process.count(&stream("s"), ahead.as_str(), 1).await;
-    let Err(ExecuteError::ClockSkew(told)) = refused else { panic!("{refused:?}") };
-    assert_eq!(told.command_id, ahead);
+    let Err(ExecuteError::ClockSkew(ahead_of_clock)) = refused else { panic!("{refused:?}") };
+    assert_eq!(ahead_of_clock.command_id, ahead);
     assert_eq!(
         process.wire.operations(),
         ["Query"; 2],

@@ -28,7 +28,7 @@ fn noise(chars: usize) -> String {
 async fn put_text(process: &Process, head: &Head, text: &str) -> Result<Appended, TooLarge> {
     match process.store.append(head, vec![new_commit("a", &[text])]).await {
         Ok(appended) => Ok(appended),
-        Err(AppendError::TooLarge(told)) => Err(told),
+        Err(AppendError::TooLarge(error)) => Err(error),
         Err(other) => panic!("{other}"),
     }
 }
@@ -41,9 +41,9 @@ async fn noise_up_to_the_limit_is_read_back_to_the_byte(engine: &Engine) {
     let appended = loop {
         match put_text(&process, &head, &noise[..chars]).await {
             Ok(appended) => break appended,
-            Err(told) => {
-                assert_eq!(told.limit, MAX_ITEM_BYTES);
-                over = told.bytes - told.limit;
+            Err(error) => {
+                assert_eq!(error.limit, MAX_ITEM_BYTES);
+                over = error.bytes - error.limit;
                 chars -= over.div_ceil(2);
             }
         }
@@ -75,9 +75,9 @@ async fn three_megabytes_that_compress_fit(engine: &Engine) {
 async fn json_beyond_the_limit_is_refused_before_any_request(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("endless"));
-    let told = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err();
-    assert_eq!(told.limit, MAX_BATCH_BYTES);
-    assert!(told.bytes > MAX_BATCH_BYTES);
+    let error = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err();
+    assert_eq!(error.limit, MAX_BATCH_BYTES);
+    assert!(error.bytes > MAX_BATCH_BYTES);
     assert!(process.wire.take().is_empty());
     put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES - 1_000)).await.unwrap();
     assert_eq!(
@@ -115,8 +115,8 @@ async fn json_of_the_limit_is_taken_and_a_character_more_is_not(engine: &Engine)
     let around = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err().bytes
         - MAX_BATCH_BYTES;
     let most = MAX_BATCH_BYTES - around;
-    let told = put_text(&process, &head, &"a".repeat(most + 1)).await.unwrap_err();
-    assert_eq!((told.bytes, told.limit), (MAX_BATCH_BYTES + 1, MAX_BATCH_BYTES));
+    let error = put_text(&process, &head, &"a".repeat(most + 1)).await.unwrap_err();
+    assert_eq!((error.bytes, error.limit), (MAX_BATCH_BYTES + 1, MAX_BATCH_BYTES));
     let appended = put_text(&process, &head, &"a".repeat(most)).await.unwrap();
     let read = process.load(head.stream()).await;
     assert_eq!(read.head, appended.head);
@@ -154,16 +154,16 @@ async fn a_commit_of_the_most_events_is_taken_and_one_more_is_not(engine: &Engin
     let process = engine.table().await.process();
     let head = Head::empty(&stream("most"));
     let too_large = async |count| match process.store.append(&head, short_events(count)).await {
-        Err(AppendError::TooLarge(told)) => told.bytes,
+        Err(AppendError::TooLarge(error)) => error.bytes,
         other => panic!("{other:?}"),
     };
     let (a_few, a_few_more) = (too_large(400_000).await, too_large(400_100).await);
     let event_bytes = (a_few_more - a_few) / 100;
     let most = 400_000 - (a_few - MAX_BATCH_BYTES).div_ceil(event_bytes);
-    let told = too_large(most + 1).await;
+    let bytes = too_large(most + 1).await;
     assert!(
-        (MAX_BATCH_BYTES + 1..=MAX_BATCH_BYTES + event_bytes).contains(&told),
-        "{told} is not just over"
+        (MAX_BATCH_BYTES + 1..=MAX_BATCH_BYTES + event_bytes).contains(&bytes),
+        "{bytes} bytes are not just over"
     );
     assert!(process.wire.take().is_empty(), "what is refused makes no request");
     let appended = process.append(&head, short_events(most)).await;
@@ -184,8 +184,8 @@ async fn a_batch_with_one_commit_too_large_is_refused_whole(engine: &Engine) {
         new_commit("c", &["fits too"]),
     ];
     let refused = process.store.append(&head, commits).await;
-    let Err(AppendError::TooLarge(told)) = refused else { panic!("{refused:?}") };
-    assert_eq!(told.limit, MAX_ITEM_BYTES);
+    let Err(AppendError::TooLarge(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.limit, MAX_ITEM_BYTES);
     assert!(process.wire.take().is_empty());
     assert_eq!(process.load(head.stream()).await.head, head);
     assert_eq!(process.append(&head, vec![new_commit("a", &["fits"])]).await.head.version(), 1);

@@ -21,7 +21,7 @@ const EVENTS: u64 = BATCHES * EVENTS_A_BATCH;
 
 /// A commit of notes that hardly compress. Its id is `c` and the version of its first event.
 fn commit(first: u64, chance: &mut fastrand::Rng) -> NewCommit {
-    let mut text = || std::iter::repeat_with(|| chance.alphanumeric()).take(40).collect::<String>();
+    let mut text = || format!("{:032x}{:032x}", chance.u128(..), chance.u128(..));
     let texts: Vec<String> = (0..EVENTS_A_COMMIT).map(|_| text()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     new_commit(&format!("c{first}"), &texts)

@@ -1,7 +1,7 @@
 //! DynamoDB fails. The error says what the caller can do.
 
+use crate::harness::engine::unreachable;
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
-use aws_sdk_dynamodb::Client;
 use eventstore::{
     AppendError, CommandHandler, CommandResult, Consistency, Direction, EventStore, ExecuteError,
     Head, ReadError, Segment, StoreError,
@@ -101,13 +101,7 @@ async fn a_server_error_without_a_body_is_no_answer(engine: &Engine) {
 }
 
 async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
-    let table = engine.no_table();
-    // A free port, so no server listens there.
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    assert!(!engine.endpoint().ends_with(&format!(":{port}")));
-    let config =
-        table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));
-    let store = EventStore::new(Client::from_conf(config.build()), &table.name);
+    let store = EventStore::new(unreachable().dynamodb, engine.no_table().name);
     for fault in faults(&store).await {
         assert!(matches!(fault, StoreError::Unavailable(_)), "{fault:?}");
     }

@@ -1,7 +1,7 @@
 //! The budget of each operation. Costs are counted at the wire and in the raw answers, and compared
 //! with the store's own report.
 
-use crate::store::{Act, Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
+use crate::store::{Act, Engine, EngineKind, Process, Spent, TALLY, TallyEvent, request, stream};
 use eventstore::{CommandResult, Consistency, Head, NewCommit, Usage};
 use std::sync::Arc;
 
@@ -194,7 +194,7 @@ async fn several_events_in_one_command_cost_their_kilobytes(engine: &Engine) {
         let mut told = Vec::new();
         for _ in 0..events {
             let text = std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect();
-            told.push((TALLY.encode)(&Told::Noted { text }).unwrap());
+            told.push((TALLY.encode)(&TallyEvent::Noted { text }).unwrap());
         }
         let commit = NewCommit { metadata: crate::store::metadata("k", "k"), events: told };
         let appended = process.append(&Head::empty(&stream), vec![commit]).await;

@@ -132,7 +132,7 @@ async fn every_operation_writes_one_event(engine: &Engine) {
     let (store, name, all) = (&process.store, stream("s"), Segment { index: 0, total: 1 });
     let head = Head::empty(&name);
     let (events, _guard) = Events::listen();
-    let mut told = Vec::new();
+    let mut stories = Vec::new();
     let mut hear = |usage: Usage| {
         let event = events.one();
         assert_eq!(cost(&event), usage, "{event:?}");
@@ -140,7 +140,7 @@ async fn every_operation_writes_one_event(engine: &Engine) {
             usage.requests > 0 && usage.bytes_sent > 0 && usage.bytes_received > 0,
             "{usage:?}"
         );
-        told.push(story(event));
+        stories.push(story(event));
     };
     hear(
         process
@@ -169,7 +169,7 @@ async fn every_operation_writes_one_event(engine: &Engine) {
         event["message"] = "store operation".into();
         event
     });
-    assert_eq!(told, expected);
+    assert_eq!(stories, expected);
 }
 
 async fn a_lost_answer_costs_an_attempt(engine: &Engine) {
@@ -214,9 +214,9 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     assert!(usage.bytes_sent == sent && usage.bytes_received > 0, "{usage:?}, {sent} sent");
     let event = events.one();
     assert_eq!(cost(&event), usage);
-    let told = json!({"operation": "append", "table": process.store.table(), "stream": "tally-s",
+    let stories = json!({"operation": "append", "table": process.store.table(), "stream": "tally-s",
         "outcome": "throttled", "message": "store operation"});
-    assert_eq!(story(event), told);
+    assert_eq!(story(event), stories);
 
     // The page before the failed one is counted, too.
     process.wire.no_rule();
@@ -270,10 +270,10 @@ async fn the_events_of_a_command_sum_up_to_its_cost(engine: &Engine) {
     process.open(&stream("s"), "opening").await.unwrap();
     let (events, _guard) = Events::listen();
     let (handled, usage) = Usage::of(process.count(&stream("s"), "one", 1)).await;
-    let told = events.take();
-    let operations: Vec<&Value> = told.iter().map(|event| &event["operation"]).collect();
+    let stories = events.take();
+    let operations: Vec<&Value> = stories.iter().map(|event| &event["operation"]).collect();
     assert_eq!(operations, ["recall", "append"]);
-    assert_eq!((handled.unwrap().usage, sum(told.iter().map(cost))), (usage, usage));
+    assert_eq!((handled.unwrap().usage, sum(stories.iter().map(cost))), (usage, usage));
     process.close(&stream("s"), "closing").await.unwrap();
     events.take();
     // A refusal has no usage, so the scope counts its cost.

@@ -17,10 +17,10 @@ async fn a_missing_stream_has_version_0_only(engine: &Engine) {
     let process = engine.table().await.process();
     for expected in [1, 2, u64::MAX] {
         let refused = process.execute(&expecting(&stream("s"), "a", Some(expected)), 1).await;
-        let Err(ExecuteError::VersionMismatch { expected: told, actual }) = refused else {
+        let Err(ExecuteError::VersionMismatch { expected: named, actual }) = refused else {
             panic!("{refused:?}")
         };
-        assert_eq!((told, actual), (expected, 0));
+        assert_eq!((named, actual), (expected, 0));
     }
     assert_eq!(
         process.load(&stream("s")).await.head,

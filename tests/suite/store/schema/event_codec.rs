@@ -1,6 +1,6 @@
 //! Events that this program cannot decode.
 
-use crate::store::{Engine, Refusal, TALLY, Tally, Told, metadata, note, request, stream};
+use crate::store::{Engine, Refusal, TALLY, Tally, TallyEvent, metadata, note, request, stream};
 use eventstore::{CodecError, CommandHandler, ExecuteError, Model, NewCommit, NewEvent};
 
 cases!(
@@ -65,7 +65,7 @@ async fn an_unknown_event_in_the_batch_that_won_stops_the_command(engine: &Engin
     assert_eq!(process.load(&stream).await.head.version(), 1);
 }
 
-fn fails(_: &Told) -> Result<NewEvent, CodecError> {
+fn fails(_: &TallyEvent) -> Result<NewEvent, CodecError> {
     let source = serde_json::from_str::<u8>("none").unwrap_err();
     Err(CodecError { event_type: "Counted".into(), schema: 1, source: source.into() })
 }
@@ -73,8 +73,8 @@ fn fails(_: &Told) -> Result<NewEvent, CodecError> {
 async fn an_event_that_cannot_be_stored_is_not_written(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
-    let model: Model<Tally, Told> = Model { encode: fails, ..TALLY };
-    let decide = |_: &Tally| Ok::<_, Refusal>(vec![Told::Counted { number: 1 }]);
+    let model: Model<Tally, TallyEvent> = Model { encode: fails, ..TALLY };
+    let decide = |_: &Tally| Ok::<_, Refusal>(vec![TallyEvent::Counted { number: 1 }]);
     let refused = CommandHandler::new(process.store.clone(), model)
         .handle(request(&stream, "a", "a"), decide)
         .await;

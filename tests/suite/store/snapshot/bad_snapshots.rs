@@ -3,7 +3,7 @@
 use crate::store::log::tampering::{bytes, number, set, text};
 use crate::store::snapshot::snapshots::{as_of, count_on, snapshot, with_snapshot};
 use crate::store::{
-    Engine, Process, Refusal, TALLY, Tally, Told, count, new_commit, request, stream,
+    Engine, Process, Refusal, TALLY, Tally, TallyEvent, count, new_commit, request, stream,
 };
 use eventstore::{
     CommandHandler, CorruptStream, Damage, ExecuteError, Item, Model, SnapshotCodec,
@@ -92,12 +92,15 @@ struct LaterTally {
     total: u64,
 }
 
-fn evolve_later(tally: LaterTally, told: &Told) -> LaterTally {
-    let number = if let Told::Counted { number } = told { *number } else { 0 };
+fn evolve_later(tally: LaterTally, told: &TallyEvent) -> LaterTally {
+    let number = if let TallyEvent::Counted { number } = told { *number } else { 0 };
     LaterTally { commands: tally.commands + 1, total: tally.total + number }
 }
 
-fn later(process: &Process, shape: &'static str) -> CommandHandler<LaterTally, Told, Refusal> {
+fn later(
+    process: &Process,
+    shape: &'static str,
+) -> CommandHandler<LaterTally, TallyEvent, Refusal> {
     let model = Model {
         initial: LaterTally::default,
         evolve: evolve_later,
@@ -120,7 +123,7 @@ async fn a_snapshot_of_another_shape_is_ignored_and_replaced(engine: &Engine) {
                 (11, 11),
                 "folded from the events, not from the snapshot"
             );
-            Ok(vec![Told::Counted { number: 1 }])
+            Ok(vec![TallyEvent::Counted { number: 1 }])
         };
         later(&process, shape).handle(request(&stream, "later", "later"), check).await.unwrap();
         let item = snapshot(&table, &stream).await.unwrap();

@@ -1,7 +1,7 @@
 //! Snapshots save reads, and no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
 
 use crate::store::{
-    Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, Told, new_commit, request, stream,
+    Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, TallyEvent, new_commit, request, stream,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{CommandHandler, Item, MAX_VERSION, Model, Segment, SnapshotCodec, StreamId};
@@ -208,8 +208,8 @@ async fn an_older_snapshot_does_not_replace_a_newer_one(engine: &Engine) {
 async fn a_large_state_is_written_seldom(engine: &Engine) {
     let model = Model {
         initial: Vec::new,
-        evolve: |mut state: Vec<String>, told: &Told| {
-            if let Told::Noted { text } = told {
+        evolve: |mut state: Vec<String>, told: &TallyEvent| {
+            if let TallyEvent::Noted { text } = told {
                 state.push(text.clone());
             }
             state
@@ -220,7 +220,7 @@ async fn a_large_state_is_written_seldom(engine: &Engine) {
     };
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
-    let notes: CommandHandler<Vec<String>, Told, Refusal> =
+    let notes: CommandHandler<Vec<String>, TallyEvent, Refusal> =
         CommandHandler::new(process.store.clone(), model);
     let mut chance = fastrand::Rng::with_seed(5);
     let mut noise =
@@ -228,7 +228,7 @@ async fn a_large_state_is_written_seldom(engine: &Engine) {
     let mut written = Vec::new();
     for number in 0..60 {
         let text = noise(if number == 0 { 40_000 } else { 600 });
-        let decide = move |_: &Vec<String>| Ok(vec![Told::Noted { text: text.clone() }]);
+        let decide = move |_: &Vec<String>| Ok(vec![TallyEvent::Noted { text: text.clone() }]);
         notes.handle(request(&stream, format!("n{number}"), "note"), decide).await.unwrap();
         let puts = process.wire.take();
         written.extend(puts.iter().any(|put| is_of_snapshot(&put.request)).then_some(number));

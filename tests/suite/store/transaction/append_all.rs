@@ -150,7 +150,7 @@ async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine
     let ahead = id_made_at(now + Options::default().max_skew + TimeDelta::minutes(1));
     let early = process.append_all(ahead.as_str(), first_parts(&all)).await;
     assert!(
-        matches!(&early, Err(AppendAllError::ClockSkew(told)) if told.command_id == ahead),
+        matches!(&early, Err(AppendAllError::ClockSkew(skew)) if skew.command_id == ahead),
         "{early:?}"
     );
     assert_eq!(

@@ -51,7 +51,7 @@ fn first(process: &Process, act: impl Fn() -> Act + Send + Sync + 'static) {
     });
 }
 
-async fn told(process: &Process, answer: String) -> Result<AppendedAll, AppendAllError> {
+async fn answered_with(process: &Process, answer: String) -> Result<AppendedAll, AppendAllError> {
     process.wire.rule(move |_| std::future::ready(Act::Answer(400, answer.clone())));
     process.append_all("c", first_parts(&streams(3))).await
 }
@@ -138,7 +138,8 @@ async fn a_conflicting_transaction_is_named_and_retried(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
     let busy =
-        told(&process, canceled_by(&["None", "TransactionConflict", "ThrottlingError"])).await;
+        answered_with(&process, canceled_by(&["None", "TransactionConflict", "ThrottlingError"]))
+            .await;
     let Err(AppendAllError::TransactionConflict { streams, usage }) = busy else {
         panic!("{busy:?}")
     };
@@ -151,7 +152,7 @@ async fn a_conflicting_transaction_is_named_and_retried(engine: &Engine) {
 async fn throttling_among_the_reasons_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
-        let refused = told(&process, canceled_by(&["None", "None", code])).await;
+        let refused = answered_with(&process, canceled_by(&["None", "None", code])).await;
         let Err(AppendAllError::Store(fault @ StoreError::Throttled(_))) = refused else {
             panic!("{refused:?}")
         };
@@ -172,7 +173,7 @@ async fn unknown_reasons_are_permanent_refusals(engine: &Engine) {
         error("IdempotentParameterMismatchException"),
     ];
     for answer in unknown {
-        let refused = told(&process, answer).await;
+        let refused = answered_with(&process, answer).await;
         assert!(
             matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))),
             "{refused:?}"
@@ -197,7 +198,7 @@ async fn an_existing_item_says_more_than_a_conflict(engine: &Engine) {
 
 async fn a_transaction_in_progress_may_succeed(engine: &Engine) {
     let process = engine.table().await.process();
-    let in_progress = told(&process, error("TransactionInProgressException")).await;
+    let in_progress = answered_with(&process, error("TransactionInProgressException")).await;
     assert!(
         matches!(in_progress, Err(AppendAllError::Store(StoreError::Unavailable(_)))),
         "{in_progress:?}"
@@ -213,13 +214,13 @@ async fn a_failed_request_is_a_store_error(engine: &Engine) {
     for kind in
         ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
     {
-        let refused = told(&process, error(kind)).await;
+        let refused = answered_with(&process, error(kind)).await;
         assert!(
             matches!(refused, Err(AppendAllError::Store(StoreError::Throttled(_)))),
             "{refused:?}"
         );
     }
-    let refused = told(&process, error("ValidationException")).await;
+    let refused = answered_with(&process, error("ValidationException")).await;
     assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))), "{refused:?}");
     let nowhere = engine.no_table().process();
     let refused = nowhere.append_all("c", first_parts(&streams(2))).await;

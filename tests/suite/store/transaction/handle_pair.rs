@@ -4,7 +4,7 @@
 use crate::store::metering::budget::{spent, within};
 use crate::store::snapshot::snapshots::as_of;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, before_transaction};
-use crate::store::{Act, Engine, Process, Table, Tally, Told, metadata, stream};
+use crate::store::{Act, Engine, Process, Table, Tally, TallyEvent, metadata, stream};
 use eventstore::{
     AppendAllError, CommandHandler, EventStore, ExecuteAllError, MultiStreamResult, Options,
     PairRequest, StreamId,
@@ -28,7 +28,7 @@ cases!(
 );
 
 type Answer = Result<MultiStreamResult, ExecuteAllError<Overdrawn>>;
-type Decided = Result<(Vec<Told>, Vec<Moved>), Overdrawn>;
+type Decided = Result<(Vec<TallyEvent>, Vec<Moved>), Overdrawn>;
 
 /// Pays from the purse and counts it; a no-op for 0, refused if there is too little.
 fn pay(pence: u32) -> impl Fn(&Tally, &i64) -> Decided {
@@ -36,7 +36,7 @@ fn pay(pence: u32) -> impl Fn(&Tally, &i64) -> Decided {
         pence if *purse < pence => Err(Overdrawn),
         0 => Ok((vec![], vec![])),
         _ => Ok((
-            vec![Told::Counted { number: pence.into() }],
+            vec![TallyEvent::Counted { number: pence.into() }],
             vec![Moved::By { pence: -i64::from(pence) }],
         )),
     }
@@ -141,7 +141,11 @@ async fn a_decision_for_one_of_the_two_checks_the_other(engine: &Engine) {
     let (process, other, pair) = two(engine).await;
     // Counts only while the purse is full.
     let count = |_: &Tally, purse: &i64| {
-        if *purse < 100 { Err(Overdrawn) } else { Ok((vec![Told::Counted { number: 1 }], vec![])) }
+        if *purse < 100 {
+            Err(Overdrawn)
+        } else {
+            Ok((vec![TallyEvent::Counted { number: 1 }], vec![]))
+        }
     };
     let asked = request(&pair, "fine", "count");
     let handled = process.tallies.handle_pair(&process.purses, &asked, count).await.unwrap();

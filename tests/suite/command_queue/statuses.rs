@@ -1,9 +1,10 @@
-//! The status of a command is true, and in the end there is one.
+//! The status of a command is true, and there is a final one.
 
 use super::{
     BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive,
     reserve,
 };
+use crate::harness::engine::unreachable;
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::Message;
 use crate::harness::wire::{Act, Wire};
@@ -67,9 +68,9 @@ async fn a_refused_command_that_is_done_at_once_is_returned_as_done() {
     assert_eq!(stack.command_status("r").await, "refused", "it was not sent again");
     let (path, body) = reserve(2);
     let at_once = stack.at_once(&path, "r", &body).await;
-    let told = stack.outcome("r").await;
+    let answer = stack.outcome("r").await;
     assert_eq!(
-        (&told["status"], &told["result"], &told["problem"]),
+        (&answer["status"], &answer["result"], &answer["problem"]),
         (&json!("done"), &at_once.body, &Value::Null)
     );
 }
@@ -98,9 +99,9 @@ async fn a_refusal_because_of_another_command_stays_one() {
     let (path, body) = receive(2);
     stack.later(&path, "k", &body).await;
     assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
-    let told = stack.outcome("k").await;
-    assert_eq!(told["status"], "refused");
-    assert_eq!(told["problem"]["type"], "https://ledgerfold.dev/problems/idempotency-key-reused");
+    let answer = stack.outcome("k").await;
+    assert_eq!(answer["status"], "refused");
+    assert_eq!(answer["problem"]["type"], "https://ledgerfold.dev/problems/idempotency-key-reused");
 }
 
 #[tokio::test]
@@ -115,8 +116,8 @@ async fn a_put_whose_answer_is_lost_at_the_last_try_is_done() {
     let worker = worker_over(&stack, &wire);
     assert!(!is_done_with(&worker, &message, LAST).await, "the worker knows of no success");
     assert_eq!(stack.command_row("k").await.unwrap()["status"].as_s().unwrap(), "failed");
-    let told = stack.outcome("k").await;
-    assert_eq!((&told["status"], &told["result"]["version"]), (&json!("done"), &json!(1)));
+    let answer = stack.outcome("k").await;
+    assert_eq!((&answer["status"], &answer["result"]["version"]), (&json!("done"), &json!(1)));
 }
 
 #[tokio::test]
@@ -170,11 +171,11 @@ async fn a_command_on_a_corrupt_stream_is_returned_as_failed() {
         .await
         .unwrap();
     assert!(!is_done_with(&stack.worker(), &stack.message().await, LAST).await);
-    let told = stack.outcome("k").await;
+    let answer = stack.outcome("k").await;
     assert_eq!(
-        (&told["status"], told["problem"]["error_id"].is_string()),
+        (&answer["status"], answer["problem"]["error_id"].is_string()),
         (&json!("failed"), true),
-        "{told}"
+        "{answer}"
     );
 }
 
@@ -184,12 +185,12 @@ async fn a_message_that_died_while_the_tables_were_down_is_failed() {
     let message = dead(&stack, "k").await;
     let marker = marker(&stack, "k").await;
     assert!(is_done_with(&stack.worker(), &marker, 1).await);
-    let told = stack.outcome("k").await;
+    let answer = stack.outcome("k").await;
     assert_eq!(
-        (&told["status"], &told["problem"]["title"]),
+        (&answer["status"], &answer["problem"]["title"]),
         (&json!("failed"), &json!("The command was given up"))
     );
-    assert!(told["problem"]["detail"].as_str().unwrap().contains("send it again"), "{told}");
+    assert!(answer["problem"]["detail"].as_str().unwrap().contains("send it again"), "{answer}");
     // Sent again it is done, and the redriven message has no further effect.
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -303,15 +304,9 @@ async fn what_waits_long_is_pending_while_its_queue_is_down() {
     dead(&stack, "k").await;
     move_clock(&stack, "k", -600).await;
     let (system, statuses) = (stack.system(), stack.system().command_statuses());
-    let nowhere =
-        stack.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
-    let queue = CommandQueue::new(
-        statuses,
-        aws_sdk_sqs::Client::from_conf(nowhere),
-        "http://127.0.0.1:1/0/q.fifo",
-    );
-    let told = get(&api_of(&system, Some(queue)), "/commands/k").await;
-    assert_eq!((told.status, &told.body["status"]), (200, &json!("pending")));
+    let queue = CommandQueue::new(statuses, unreachable().sqs, "http://127.0.0.1:1/0/q.fifo");
+    let answer = get(&api_of(&system, Some(queue)), "/commands/k").await;
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("pending")));
     assert_eq!(stack.waiting(QUEUE).await, 0);
 }
 
