@@ -77,7 +77,7 @@ function Input({ id, schema, type, value, required, onChange, hint }) {
   }
   const mode = type === "integer" || type === "number" ? "numeric" : undefined;
   return html`<input id=${id} aria-describedby=${described} inputmode=${mode} value=${value ?? ""} onInput=${change}
-    required=${required} autocomplete="off" spellcheck="false" />`;
+    required=${required} autocomplete="off" spellcheck=${false} />`;
 }
 
 function ObjectField({ name, id, schema, value = {}, onChange }) {
@@ -113,7 +113,7 @@ export function JsonField({ id, label, text, onChange }) {
     fault = error.message;
   }
   return html`<div class="field"><label for=${id}>${label}</label>
-    <textarea id=${id} rows=${Math.min(20, Math.max(4, local.split("\n").length))} spellcheck="false" value=${local} onInput=${change}
+    <textarea id=${id} rows=${Math.min(20, Math.max(4, local.split("\n").length))} spellcheck=${false} value=${local} onInput=${change}
       aria-invalid=${fault !== null} aria-describedby=${`${id}-fault`}></textarea>
     <p class="hint" id=${`${id}-fault`}>${fault ? `This is not JSON yet: ${fault}` : "JSON, as it is sent."}</p></div>`;
 }

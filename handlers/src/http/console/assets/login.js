@@ -135,7 +135,7 @@ function PasteToken() {
   return html`
     <form onSubmit=${submit} class="stack">
       <label for="token">Token (a JWT)</label>
-      <textarea id="token" rows="5" spellcheck="false" autocomplete="off" value=${text}
+      <textarea id="token" rows="5" spellcheck=${false} autocomplete="off" value=${text}
         onInput=${(event) => setText(event.currentTarget.value)}></textarea>
       <p class="hint">It stays in the memory of this page and is forgotten by a reload.
         These scopes are known: ${(config.auth.scopes ?? []).join(", ")}.</p>

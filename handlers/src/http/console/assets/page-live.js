@@ -78,7 +78,7 @@ function Filters({ query }) {
   const category = (event) => go(link("live", "", { ...values, category: event.currentTarget.value }));
   const readings = (event) => go(link("live", "", { ...values, readings: event.currentTarget.checked ? "true" : "" }));
   const field = (name, label, hint) => html`<label>${label}
-    <input name=${name} value=${values[name]} onInput=${set(name)} placeholder=${hint} autocomplete="off" spellcheck="false" /></label>`;
+    <input name=${name} value=${values[name]} onInput=${set(name)} placeholder=${hint} autocomplete="off" spellcheck=${false} /></label>`;
   const isFiltered = Object.values(values).some((value) => value !== "");
   return html`<form class="filters" onSubmit=${apply} aria-label="Filters">
     <label>Category <select value=${values.category} onChange=${category}>

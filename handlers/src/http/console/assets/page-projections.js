@@ -111,7 +111,7 @@ function Confirm({ step, one, onConfirm, onClose }) {
     <form class="stack" onSubmit=${submit}>
       <p>${step.does}</p>
       ${isDrop && html`<label>Enter the name <strong>${one.name}</strong> to confirm
-        <input value=${text} onInput=${(event) => setText(event.currentTarget.value)} autocomplete="off" spellcheck="false" autofocus /></label>`}
+        <input value=${text} onInput=${(event) => setText(event.currentTarget.value)} autocomplete="off" spellcheck=${false} autofocus /></label>`}
       <div class="tools"><button type="submit" class="danger" disabled=${isDrop && text !== one.name}>${step.title}</button>
         <button type="button" onClick=${onClose}>Keep</button></div>
     </form><//>`;

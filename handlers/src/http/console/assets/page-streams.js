@@ -33,7 +33,7 @@ function Search({ category, prefix }) {
       ${config.categories.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
     <label class="grow">Name begins with
       <input type="search" value=${text} onInput=${(event) => setText(event.currentTarget.value)}
-        placeholder=${`${config.categories[0] ?? "stream"}-`} autocomplete="off" spellcheck="false" /></label>
+        placeholder=${`${config.categories[0] ?? "stream"}-`} autocomplete="off" spellcheck=${false} /></label>
     <span class="tools"><button class="primary" type="submit">Search</button>
       <button type="button" disabled=${!text.trim()} onClick=${open}>Open this name</button></span>
   </form>`;

@@ -21,7 +21,7 @@ function Search({ id }) {
     if (text.trim()) go(link("trace", text.trim()));
   };
   return html`<form class="filters" role="search" onSubmit=${find}>
-    <label class="grow">Correlation id <input type="search" value=${text} autocomplete="off" spellcheck="false"
+    <label class="grow">Correlation id <input type="search" value=${text} autocomplete="off" spellcheck=${false}
       onInput=${(event) => setText(event.currentTarget.value)} /></label>
     <span class="tools"><button class="primary" type="submit">Show</button></span></form>`;
 }
