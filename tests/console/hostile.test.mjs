@@ -102,7 +102,7 @@ test("what is not there is told, with what to do next", async (t) => {
   }
   const { paths } = await get(url, "/openapi.json");
   if (paths["/audit/tail"]) {
-    await page.goto(`${url}/console/#/live?after=999999`);
+    await page.goto(`${url}/console/#/live?after=1.999999`);
     await page.getByRole("alert").filter({ hasText: "Following the journal failed." }).waitFor();
     await page.getByRole("link", { name: "Go to the end" }).click();
     await page.getByText("live", { exact: true }).or(page.getByText("✓ live")).first().waitFor();

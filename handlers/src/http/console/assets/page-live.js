@@ -6,7 +6,7 @@ import { count, number, visible } from "./format.js";
 import { COLUMNS, EventCells, EventDetail, isSame } from "./events.js";
 import { Badge, Empty, Failure, Loading } from "./parts.js";
 import { go, link } from "./routing.js";
-import { MAX_EVENTS, useTail } from "./tail.js";
+import { commitsUntil, MAX_EVENTS, useTail } from "./tail.js";
 
 const FILTERS = ["category", "type", "not_type", "actor", "readings"];
 /** Positions before the end at which the page begins. */
@@ -49,7 +49,7 @@ export function Live({ query }) {
       ${open && html`<${EventDetail} event=${open} onClose=${() => setOpen(null)} />`}
     </div>
     <p class="hint">${count(shown.length, "event")}, newest first${
-      buffer.end === null ? "" : `. The journal has ${count(buffer.end, "commit")}`}. The page holds at most ${number(MAX_EVENTS)}.</p>`;
+      buffer.end === null ? "" : `. The journal has ${count(commitsUntil(buffer.end), "commit")}`}. The page holds at most ${number(MAX_EVENTS)}.</p>`;
 }
 
 function State({ state, paused, held }) {

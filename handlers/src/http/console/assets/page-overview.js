@@ -9,7 +9,7 @@ import { Badge, Empty, Failure, Id, Loading, Outcome, Section, Table, Tile } fro
 import { useAction, useResource } from "./resource.js";
 import { link } from "./routing.js";
 import { healthOf, JobBar, useAnnouncedHealth } from "./steps.js";
-import { commitRate, useTail } from "./tail.js";
+import { commitRate, commitsUntil, useTail } from "./tail.js";
 
 const SHOWN_EVENTS = 20;
 
@@ -32,7 +32,7 @@ function Figures({ projections, tail }) {
   const jobs = projections?.filter((one) => one.job).length ?? 0;
   return html`<dl class="tiles">
     <${Tile} name="Commits a second" value=${perSecond === null ? "–" : rate(perSecond)} note="over the last minute" />
-    <${Tile} name="Commits in the journal" value=${tail.buffer.end === null ? "–" : number(tail.buffer.end)} href=${link("live")} />
+    <${Tile} name="Commits in the journal" value=${tail.buffer.end === null ? "–" : number(commitsUntil(tail.buffer.end))} href=${link("live")} />
     ${projections && html`
       <${Tile} name="Up to date" kind=${behind ? "warn" : "good"} value=${`${projections.length - behind} of ${projections.length}`} note="consumers" href=${link("projections")} />
       <${Tile} name="Parked streams" kind=${parked ? "bad" : "good"} value=${number(parked)} href=${link("parked")} />

@@ -23,7 +23,9 @@ function Search({ category, prefix }) {
   useEffect(() => setText(prefix), [prefix]);
   const find = (event) => {
     event.preventDefault();
-    go(link("streams", "", { category, prefix: text.trim() }));
+    const [prefix] = text.trim().split(/\s/);
+    // A name begins with its category and a hyphen.
+    go(link("streams", "", { category, prefix: prefix && !prefix.includes("-") ? `${prefix}-` : prefix }));
   };
   const choose = (event) => go(link("streams", "", { category: event.currentTarget.value, prefix: text.trim() }));
   const open = () => go(link("streams", text.trim()));
@@ -61,7 +63,7 @@ function Found({ category, prefix }) {
       ${streams.map(({ stream, version, position }) => html`<tr key=${stream}>
         <th scope="row"><${Id} value=${stream} length="48" href=${link("streams", stream)} /></th>
         <td class="number">${number(version)}</td>
-        <td class="number">${position === null ? "–" : html`<a href=${link("live", "", { after: position - 1 })}>${number(position)}</a>`}</td>
+        <td class="number">${position === null ? "–" : number(position)}</td>
         <td><a href=${link("streams", stream)} aria-label=${`History of ${visible(stream)}`}>history</a></td></tr>`)}<//>
     <${Failure} error=${more.error} what="Reading more streams" />
     ${next && html`<p><button type="button" disabled=${more.busy} onClick=${() => more.run(next)}>Show more</button></p>`}

@@ -104,6 +104,11 @@ async function follow({ from, filter, buffer, signal, take, report }) {
   }
 }
 
+/** The commits of the journal, by its end: `1.19` is the 19th of the journal's first generation. */
+export function commitsUntil(end) {
+  return Number(String(end).split(".").at(-1));
+}
+
 const WINDOW_S = 60;
 
 /** Commits a second over the last minute of the server's time, as far as the events reach. */
