@@ -17,7 +17,13 @@ pub enum Requirement {
 
 /// Whether the path is public.
 pub fn is_public(path: &str) -> bool {
-    matches!(path, "/healthz" | "/openapi.json")
+    matches!(path, "/healthz" | "/openapi.json") || is_console(path)
+}
+
+/// Whether the path is a file of the console. These hold no data, so a link of another site may
+/// open them, and an issuer may send a browser back to them.
+pub(crate) fn is_console(path: &str) -> bool {
+    path == "/console" || path.starts_with("/console/")
 }
 
 /// What a request needs, by its method and path. This is the only rule: OpenAPI document, router
@@ -25,7 +31,7 @@ pub fn is_public(path: &str) -> bool {
 pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
     let reads = *method == Method::GET || *method == Method::HEAD;
     match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["", "healthz" | "openapi.json"] => Requirement::Nothing,
+        ["", "healthz" | "openapi.json"] | ["", "console", ..] => Requirement::Nothing,
         ["", "commands", ..] => Requirement::Scope(Scope::Write),
         ["", "audit", ..] => Requirement::Scope(Scope::Audit),
         ["", "projections", ..] => Requirement::Scope(Scope::Operate),
@@ -74,6 +80,9 @@ mod specs {
         ] {
             assert_eq!(needs(Method::GET, path), Requirement::Unlisted, "{path}");
         }
-        assert_eq!(needs(Method::GET, "/healthz"), Requirement::Nothing);
+        for path in ["/healthz", "/console", "/console/", "/console/app.js"] {
+            assert_eq!(needs(Method::GET, path), Requirement::Nothing, "{path}");
+            assert!(is_public(path), "{path}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use projections::{Kind, Projection};
 use std::collections::BTreeSet;
 
 /// The first segments of the paths that every system has.
-const PATHS_OF_SYSTEM: [&str; 6] =
-    ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
+const PATHS_OF_SYSTEM: [&str; 7] =
+    ["audit", "commands", "console", "healthz", "openapi.json", "projections", "readyz"];
 
 impl App {
     pub(super) fn check_routes(&self) -> Vec<String> {

@@ -40,6 +40,11 @@ impl System {
         &self.app
     }
 
+    /// The name of this deployment, as `prod`.
+    pub fn stage(&self) -> String {
+        self.names.stage_of(self.app.stored_name()).to_owned()
+    }
+
     /// Its names.
     pub fn names(&self) -> &Names {
         &self.names

@@ -31,6 +31,13 @@ impl Names {
         Self { prefix: prefix.into() }
     }
 
+    /// What follows the app's name in the prefix: `prod` of `ledgerfold-prod`. All of it, if the
+    /// prefix is another one.
+    pub fn stage_of(&self, app: &str) -> &str {
+        let rest = self.prefix.strip_prefix(app).and_then(|rest| rest.strip_prefix('-'));
+        rest.filter(|rest| !rest.is_empty()).unwrap_or(&self.prefix)
+    }
+
     /// The table of events.
     pub fn events(&self) -> String {
         format!("{}-events", self.prefix)

@@ -1,7 +1,7 @@
 //! The endpoints of an app's API as data. The template for AWS makes its routes of them.
 
 use super::access::operations;
-use super::{base_routes, routes};
+use super::{base_routes, console, routes};
 use crate::access::{Requirement, required_scope};
 use crate::app::App;
 use crate::telemetry::Component;
@@ -23,7 +23,8 @@ pub struct Endpoint {
     pub component: Component,
 }
 
-/// Every method of every path, in the order of the OpenAPI document.
+/// Every method of every path, in the order of the OpenAPI document; then those that it does not
+/// describe.
 pub fn endpoints(app: &App) -> Vec<Endpoint> {
     let mut document = routes::add(base_routes(), app).into_openapi();
     app.extra_routes().for_each(|extra| document.merge(extra.into_openapi()));
@@ -32,6 +33,7 @@ pub fn endpoints(app: &App) -> Vec<Endpoint> {
         found.extend(operations(item).map(|(method, _)| endpoint(app, method, path)));
     }
     found.push(endpoint(app, Method::GET, DESCRIPTION));
+    found.extend(console::PATHS.map(|path| endpoint(app, Method::GET, path)));
     found
 }
 

@@ -4,7 +4,11 @@
 //! `Origin` and `Sec-Fetch-Site` show a page of another origin; pages cannot change these headers.
 //! A page whose name resolves to this machine (DNS rebinding) has the same origin for the browser,
 //! and is found by `Host`.
+//!
+//! The console's files may be opened from anywhere: they hold no data, and a link or the issuer of
+//! tokens leads to them.
 
+use crate::access::scopes::is_console;
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -46,6 +50,9 @@ fn rejection(hosts: AllowedHosts, uri: &Uri, headers: &HeaderMap) -> Option<Prob
     {
         return Some(Problem::unknown_host());
     }
+    if is_asset(uri.path()) {
+        return None;
+    }
     let is_same_site = match single(headers, &SEC_FETCH_SITE) {
         None => true,
         Some(site) => matches!(site, Some("same-origin" | "none")),
@@ -57,6 +64,11 @@ fn rejection(hosts: AllowedHosts, uri: &Uri, headers: &HeaderMap) -> Option<Prob
         }
     };
     (!is_same_site || !is_same_origin).then(Problem::foreign_origin)
+}
+
+/// Whether the path is a file of the console, or `/`, which leads to it.
+fn is_asset(path: &str) -> bool {
+    path == "/" || is_console(path)
 }
 
 /// The value of a header, if it is sent. `Some(None)` if it is sent twice or is not text.
@@ -130,6 +142,19 @@ mod tests {
             &[("host", "evil.example")]
         ));
         assert!(passes(AllowedHosts::Loopback, "http://localhost/orders", &[]));
+    }
+
+    #[test]
+    fn a_link_of_another_site_opens_the_console_and_nothing_else() {
+        let (host, foreign) = (("host", "localhost:8080"), ("sec-fetch-site", "cross-site"));
+        for path in ["/", "/console", "/console/", "/console/app.js"] {
+            assert!(passes(AllowedHosts::Loopback, path, &[host, foreign]), "{path}");
+            let rebound = ("host", "evil.example:8080");
+            assert!(!passes(AllowedHosts::Loopback, path, &[rebound]), "{path}");
+        }
+        for path in ["/consoles", "/projections", "/audit/tail", "/openapi.json"] {
+            assert!(!passes(AllowedHosts::Loopback, path, &[host, foreign]), "{path}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod access;
 mod async_status;
 mod audit;
 mod commands;
+mod console;
 mod description;
 mod endpoints;
 mod extract;
@@ -22,6 +23,7 @@ pub mod server;
 mod trace_layer;
 
 pub use crate::problem::Problem;
+pub use console::{ConsoleLogin, ConsoleSettings, InvalidLogin};
 pub use endpoints::{Endpoint, endpoints};
 pub use extract::PathParameter;
 pub use foreign_origins::{AllowedHosts, refuse_foreign_origins};
@@ -56,6 +58,7 @@ pub struct Api {
     operations: Operations,
     audit: AuditTrail,
     access: Access,
+    console: ConsoleSettings,
     /// How long one response reports progress. Then clients connect again, as browsers do.
     progress: Duration,
     /// Limits the responses that report progress.
@@ -91,6 +94,7 @@ impl Api {
             operations,
             audit,
             access,
+            console: ConsoleSettings::default(),
             progress,
             watchers,
         }
@@ -114,6 +118,12 @@ impl Api {
     #[must_use]
     pub fn require_tokens(self) -> Self {
         Self { access: Access::Callers, ..self }
+    }
+
+    /// Tells the console where it is deployed, and how people sign in.
+    #[must_use]
+    pub fn with_console(self, console: ConsoleSettings) -> Self {
+        Self { console, ..self }
     }
 
     /// Limits how long one response reports progress.
@@ -161,13 +171,16 @@ pub fn router(api: Api) -> Router {
     let (router, mut description) = router.split_for_parts();
     description::complete(&mut description, app, &api.access);
     let description = Arc::new(description);
+    let console = console::routes(app, &api.access, &api.console, api.progress.as_secs());
     let policy = Arc::new(AccessPolicy { app: app.clone(), access: api.access.clone() });
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
+        .merge(console)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(policy, access::check))
+        .layer(from_fn(console::redirect_browsers))
         .layer(from_fn(trace_layer::trace))
 }
 

@@ -38,12 +38,13 @@ impl Function<'_> {
     /// The function, its log and its alarms.
     pub(super) fn section(&self, values: &TemplateValues) -> String {
         let component = self.component.name();
-        let variables = match self.projection {
-            Some(projection) => {
-                format!("LEDGERFOLD_COMPONENT: {component}, LEDGERFOLD_PROJECTION: {projection}")
-            }
-            None => format!("LEDGERFOLD_COMPONENT: {component}"),
-        };
+        let mut variables = format!("LEDGERFOLD_COMPONENT: {component}\n");
+        if let Some(projection) = self.projection {
+            variables.push_str(&format!("LEDGERFOLD_PROJECTION: {projection}\n"));
+        }
+        if self.component == Component::QueryApi {
+            variables.push_str(include_str!("parts/console-variables.yaml"));
+        }
         let fillings = [
             ("Function", self.logical),
             ("function", self.name),

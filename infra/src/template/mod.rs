@@ -198,7 +198,7 @@ fn word_of(scope: Scope) -> &'static str {
     scope.name().rsplit('/').next().unwrap_or_default()
 }
 
-/// The user pool, and a client for each scope.
+/// The user pool, a client for each scope, and the console's client.
 fn tokens(values: &TemplateValues) -> String {
     let scope = |scope: &Scope| {
         format!(
@@ -213,7 +213,9 @@ fn tokens(values: &TemplateValues) -> String {
         values.fill(include_str!("parts/client.yaml"), &[("scope", word), ("Scope", &camel(word))])
     };
     let clients: String = Scope::ALL.iter().map(client).collect();
-    values.fill(include_str!("parts/tokens.yaml"), &[("scopes", &scopes)]) + &clients
+    let of_console = Scope::ALL.map(|scope| format!("{}/{}", values.prefix, word_of(scope)));
+    let fillings = [("scopes", &*scopes), ("console scopes", &of_console.join(", "))];
+    values.fill(include_str!("parts/tokens.yaml"), &fillings) + &clients
 }
 
 fn client_outputs() -> String {

@@ -11,10 +11,12 @@ use handlers::telemetry::Component;
 const OPEN_RATE: u32 = 100;
 const OPEN_BURST: u32 = 200;
 
-/// `POST /orders/{id}/cancel` as `PostOrdersIdCancelRoute`.
+/// `POST /orders/{id}/cancel` as `PostOrdersIdCancelRoute`, and `GET /console/` as
+/// `GetConsoleIndexRoute`.
 fn logical(endpoint: &Endpoint) -> String {
     let method = endpoint.method.as_str().to_lowercase();
-    format!("{}{}Route", camel(&method), camel(&endpoint.path))
+    let index = if endpoint.path.ends_with('/') { "Index" } else { "" };
+    format!("{}{}{index}Route", camel(&method), camel(&endpoint.path))
 }
 
 /// Parameters at the end of a path whose values may contain `/`, because callers choose these ids.

@@ -21,6 +21,7 @@
 //! | [`auth`], [`tokens`] | scopes and actors; which tokens are valid |
 //! | [`projections`] | status and steps of projections, and progress of a job |
 //! | [`bounded_steps`] | do `resume` and `redrive` end in time, and continue with the next call? |
+//! | [`console`] | the console's files, and what its pages call |
 //! | [`dead_letters`] | does a look at dead letters show them, and move nothing? |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
@@ -40,6 +41,7 @@ mod bad_requests;
 mod bestsellers;
 mod bounded_steps;
 mod clock;
+mod console;
 mod dead_letters;
 mod description;
 mod idempotency;

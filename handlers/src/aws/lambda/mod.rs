@@ -18,7 +18,7 @@ pub use settings::{BadSettings, Settings};
 use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
-use crate::http::Api;
+use crate::http::{Api, ConsoleSettings};
 use crate::telemetry::{self, InvocationLayer, Platform, Telemetry, TelemetryError};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
@@ -88,7 +88,9 @@ impl Start {
         let (store, operations) =
             (self.system.command_store(), self.system.operations(projector.clone()));
         let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
-        Ok(api.require_tokens().buffered())
+        let login = self.settings.login.clone();
+        let stage = self.system.stage();
+        Ok(api.require_tokens().buffered().with_console(ConsoleSettings { stage, login }))
     }
 
     /// Reads from the event table: opens the connection, and reports a wrong table or region at the

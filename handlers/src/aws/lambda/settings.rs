@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::aws::names::Names;
+use crate::http::ConsoleLogin;
 use crate::telemetry::Component;
 use projections::Projection;
 
@@ -14,6 +15,8 @@ pub struct Settings {
     pub names: Names,
     /// The projection of a projector, from `LEDGERFOLD_PROJECTION`; none for other functions.
     pub projection: Option<Projection>,
+    /// How people sign in to the console; none if they paste a token.
+    pub login: Option<ConsoleLogin>,
 }
 
 /// Everything that is missing or wrong, in one message.
@@ -123,11 +126,26 @@ impl Settings {
                 || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", names());
             projection.ok_or_else(|| wrong.push(rule())).ok()
         });
+        let login = login(&value).map_err(|rule| wrong.push(rule)).ok().flatten();
         match names {
-            Some(names) if wrong.is_empty() => Ok(Self { component, names, projection }),
+            Some(names) if wrong.is_empty() => Ok(Self { component, names, projection, login }),
             _ => Err(BadSettings { component: component.name(), wrong }),
         }
     }
+}
+
+/// The console's login, if the variables name one. The template sets all three, to nothing if the
+/// stage has no client for the console.
+fn login(value: &impl Fn(&str) -> Option<String>) -> Result<Option<ConsoleLogin>, String> {
+    let named = |name: &str| value(name).filter(|value| !value.is_empty());
+    let Some(client_id) = named("LEDGERFOLD_CONSOLE_CLIENT") else { return Ok(None) };
+    let issuer = named("LEDGERFOLD_CONSOLE_ISSUER")
+        .ok_or("LEDGERFOLD_CONSOLE_ISSUER is missing (the issuer of LEDGERFOLD_CONSOLE_CLIENT)")?;
+    let others = named("LEDGERFOLD_CONSOLE_ORIGINS").unwrap_or_default();
+    let login = ConsoleLogin::new(&issuer, &client_id, &others);
+    login
+        .map(Some)
+        .map_err(|rule| format!("LEDGERFOLD_CONSOLE_ISSUER or LEDGERFOLD_CONSOLE_ORIGINS: {rule}"))
 }
 
 #[cfg(test)]
@@ -217,6 +235,20 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_of_the_console_needs_its_issuer() {
+        let prefix = ("LEDGERFOLD_PREFIX", "shop");
+        let empty = [prefix, ("LEDGERFOLD_CONSOLE_CLIENT", "")];
+        assert_eq!(read(Component::QueryApi, &empty).unwrap().login, None);
+        let client = ("LEDGERFOLD_CONSOLE_CLIENT", "c-1");
+        let message = read(Component::QueryApi, &[prefix, client]).unwrap_err();
+        assert!(message.contains("LEDGERFOLD_CONSOLE_ISSUER is missing"), "{message}");
+        let wrong = ("LEDGERFOLD_CONSOLE_ISSUER", "login.example");
+        assert!(read(Component::QueryApi, &[prefix, client, wrong]).is_err());
+        let issuer = ("LEDGERFOLD_CONSOLE_ISSUER", "https://login.example");
+        assert!(read(Component::QueryApi, &[prefix, client, issuer]).unwrap().login.is_some());
     }
 
     #[test]

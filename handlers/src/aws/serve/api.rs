@@ -5,7 +5,7 @@ use super::readiness::Readiness;
 use super::settings::{Settings, Tokens};
 use crate::access::{Authorizer, IssuerKeys, authorize};
 use crate::aws::composition::System;
-use crate::http::{self, AllowedHosts, Api, refuse_foreign_origins};
+use crate::http::{self, AllowedHosts, Api, ConsoleSettings, refuse_foreign_origins};
 use crate::telemetry::{Component, InvocationLayer};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -90,7 +90,8 @@ async fn api(system: &System) -> Result<Api, StartFailure> {
         Api::new(system.command_store(), projector, operations, eventstore::Id::new("nobody")?);
     let api =
         api.with_commands(system.commands()).with_command_queue(system.command_queue().await?);
-    Ok(api.require_tokens().with_progress_limit(MAX_PROGRESS))
+    let console = ConsoleSettings { stage: system.stage(), login: None };
+    Ok(api.require_tokens().with_progress_limit(MAX_PROGRESS).with_console(console))
 }
 
 /// Traces each request as the component that handles it on Lambda.

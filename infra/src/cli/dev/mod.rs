@@ -192,7 +192,8 @@ impl Dev {
         });
         let call = call.unwrap_or_default();
         output::line(&format!(
-            r#"  data     {data}; `{program} dev --fresh` removes it
+            r#"  console  {url}/console/
+  data     {data}; `{program} dev --fresh` removes it
 {callers}{call}
   API      {url}/openapi.json
   operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION={LOOPBACK_REGION} AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
-/// The description itself is served, but is not an operation.
-const DESCRIPTION: &str = "GET /openapi.json";
+/// Served, but no operations: the description itself, and the files of the console.
+const UNDESCRIBED: [&str; 5] =
+    ["GET /openapi.json", "GET /", "GET /console", "GET /console/", "GET /console/{file}"];
 
 /// The operations of the OpenAPI document, as keys of routes.
 fn described(document: &Value) -> BTreeSet<String> {
@@ -20,7 +21,7 @@ fn described(document: &Value) -> BTreeSet<String> {
             .keys()
             .map(move |method| format!("{} {path}", method.to_uppercase()))
     });
-    calls.chain([DESCRIPTION.to_owned()]).collect()
+    calls.chain(UNDESCRIBED.map(str::to_owned)).collect()
 }
 
 #[tokio::test]
@@ -65,11 +66,16 @@ fn each_route_asks_for_the_scope_that_the_api_asks_for() {
                 assert_eq!(route["AuthorizationType"], "NONE", "{name}");
                 open.push(path);
             }
+            // It leads browsers to the console, and has nothing else.
+            Requirement::Unlisted if path == "/" => {
+                assert_eq!(route["AuthorizationType"], "NONE", "{name}");
+            }
             Requirement::Unlisted => panic!("{name}: the API knows nothing at {path}"),
         }
     }
     open.sort_unstable();
-    assert_eq!(open, ["/healthz", "/openapi.json"], "open routes");
+    let public = ["/console", "/console/", "/console/{file}", "/healthz", "/openapi.json"];
+    assert_eq!(open, public, "open routes");
 }
 
 #[test]
@@ -88,12 +94,12 @@ fn each_scope_of_the_routes_has_a_client_with_no_other() {
         assert_eq!(given, asked);
         let clients: Vec<(&str, &Value)> = template.all("AWS::Cognito::UserPoolClient").collect();
         let mut allowed = BTreeSet::new();
-        for (name, client) in &clients {
+        for (name, client) in clients.iter().filter(|(name, _)| *name != CONSOLE) {
             let scopes = client["AllowedOAuthScopes"].as_array().unwrap();
             assert_eq!(scopes.len(), 1, "{name}");
             allowed.insert(scopes[0].as_str().unwrap().to_owned());
         }
-        assert_eq!((&allowed, clients.len()), (&asked, asked.len()));
+        assert_eq!((&allowed, clients.len()), (&asked, asked.len() + 1));
         let audiences =
             &template.properties("Authorizer")["JwtConfiguration"]["Audience"]["Fn::If"][1];
         let audiences: BTreeSet<&str> = audiences
@@ -103,5 +109,23 @@ fn each_scope_of_the_routes_has_a_client_with_no_other() {
             .map(|client| client["Ref"].as_str().unwrap())
             .collect();
         assert_eq!(audiences, clients.iter().map(|(name, _)| *name).collect());
+    }
+}
+
+/// The client of the console.
+const CONSOLE: &str = "ConsoleClient";
+
+#[test]
+fn people_sign_in_to_the_console_without_a_secret() {
+    for template in Template::both() {
+        let client = template.properties(CONSOLE);
+        assert_eq!(client["GenerateSecret"], false);
+        assert_eq!(client["AllowedOAuthFlows"], json!(["code"]));
+        let callback = json!([{ "Fn::Sub": "${HttpApi.ApiEndpoint}/console/" }]);
+        assert_eq!(client["CallbackURLs"], callback);
+        let variables = &template.properties("QueryApi")["Environment"]["Variables"];
+        for name in ["CLIENT", "ISSUER", "ORIGINS"] {
+            assert!(variables[format!("LEDGERFOLD_CONSOLE_{name}")].is_object(), "{name}");
+        }
     }
 }

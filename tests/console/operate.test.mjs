@@ -1,0 +1,104 @@
+// What stands still is shown, and buttons help.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { closeBrowser, dev, eventually, folder, get, isAccessible, open, ORDER, post, screenshot } from "./harness.mjs";
+
+after(closeBrowser);
+
+test("a broken read model has a badge, and resuming it after the repair removes it", async (t) => {
+  const data = folder();
+  const broken = await dev(t, { data, options: ["--break", "orders=OrderPlaced"] });
+  const page = await open(t, `${broken.url}/console/`);
+  await post(broken.url, "/orders", ORDER, { "Idempotency-Key": "one" });
+  const orders = page.getByRole("region", { name: /^Consumers/ }).getByRole("row").filter({ hasText: "orders" });
+  await orders.getByText("1 parked").waitFor({ timeout: 60000 });
+  await page.locator("#announcer").filter({ hasText: "orders stands still" }).waitFor();
+  await screenshot(page, "overview-parked");
+  await orders.getByRole("link", { name: "1" }).click();
+  const parked = page.getByRole("region", { name: "Parked streams of orders" });
+  const stream = parked.getByRole("row").filter({ hasText: "order-" });
+  await stream.waitFor();
+  const cells = await stream.getByRole("cell").allInnerTexts();
+  assert.equal(cells[0], "1");
+  assert.match(cells[2], /./);
+  await parked.getByRole("button", { name: /^Event of order-/ }).click();
+  await parked.getByText("OrderPlaced, recorded").waitFor();
+  await isAccessible(page, "parked");
+  await screenshot(page, "parked-stream");
+
+  // Resuming before the repair says that nothing changed.
+  await page.getByRole("button", { name: "Resume all" }).click();
+  await page.getByText(/1 stream still parked/).first().waitFor();
+
+  // The repair: the program without the fault, at the same address.
+  await broken.stop();
+  await page.getByText("no connection, trying again").waitFor();
+  await dev(t, { data, port: broken.port });
+  await page.getByText("connected", { exact: false }).and(page.locator(".online")).waitFor();
+  await page.getByRole("button", { name: /^Resume order-/ }).click();
+  await page.getByText("1 stream caught up.").waitFor();
+  await page.getByText("None.").first().waitFor();
+  await page.goto(`${broken.url}/console/#/`);
+  await orders.getByText("up to date").waitFor();
+  page.isClean();
+});
+
+test("a rebuild's bar moves, and its steps lead on", async (t) => {
+  const { url } = await dev(t, { options: ["--without-processes"] });
+  const batch = (from) => Promise.all(Array.from({ length: 20 }, (_, index) =>
+    post(url, "/orders", ORDER, { "Idempotency-Key": `o-${from + index}` })));
+  for (let from = 0; from < 600; from += 20) await batch(from);
+  const page = await open(t, `${url}/console/#/projections/orders`);
+  const step = (name) => page.getByRole("listitem").getByRole("button", { name, exact: true });
+  await page.getByText("There is no standby generation: rebuild first.").waitFor();
+  await page.evaluate(() => {
+    window.shares = [];
+    new MutationObserver(() => document.querySelectorAll("section progress").forEach((bar) => window.shares.push(bar.value)))
+      .observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+  });
+  await step("Rebuild").click();
+  await page.getByRole("progressbar").first().waitFor();
+  await screenshot(page, "rebuild");
+  await page.getByText("standby: complete").waitFor({ timeout: 60000 });
+  const shares = await page.evaluate(() => [...new Set(window.shares)]);
+  assert.ok(shares.length >= 2, `the bar was at ${shares}`);
+  await page.getByText("Generation 2 (complete) is the standby: switch to it or drop it first.").waitFor();
+  await step("Switch").click();
+  await page.getByRole("row").filter({ hasText: "2" }).filter({ hasText: "active: it is read" }).waitFor();
+  await eventually(async () => (await get(url, "/projections/orders")).job === null, "the check after the switch");
+  await page.getByText("standby: previous").waitFor();
+  await step("Roll back").click();
+  await page.getByRole("row").filter({ hasText: "1" }).filter({ hasText: "active: it is read" }).first().waitFor();
+  await eventually(async () => (await get(url, "/projections/orders")).job === null, "the check after the rollback");
+
+  // Dropping wants the name.
+  await step("Drop").click();
+  const dialog = page.getByRole("dialog", { name: "Drop generation 2 of orders?" });
+  const drop = dialog.getByRole("button", { name: "Drop" });
+  assert.ok(await drop.isDisabled());
+  await dialog.getByRole("textbox").fill("order");
+  assert.ok(await drop.isDisabled());
+  await isAccessible(page, "the dialog");
+  await screenshot(page, "drop");
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  assert.ok((await get(url, "/projections/orders")).other, "Escape dropped nothing");
+  await step("Drop").click();
+  await dialog.getByRole("textbox").fill("orders");
+  await drop.click();
+  await eventually(async () => (await get(url, "/projections/orders")).other === null, "the generation is dropped");
+  await page.getByText("There is no standby generation.", { exact: true }).waitFor();
+  page.isClean();
+});
+
+test("a step that the API refuses says why", async (t) => {
+  const { url } = await dev(t);
+  const page = await open(t, `${url}/console/#/projections/orders`);
+  const why = { type: "x:not-now", title: "Not now", status: 409, detail: "another job began a moment ago" };
+  await page.route("**/projections/orders/rebuild", (route) =>
+    route.fulfill({ status: 409, contentType: "application/problem+json", body: JSON.stringify(why) }));
+  await page.getByRole("button", { name: "Rebuild" }).click();
+  await page.getByRole("alert").filter({ hasText: "The step failed. Another job began a moment ago." }).waitFor();
+  page.isClean();
+});
