@@ -4,6 +4,7 @@ mod access;
 mod async_status;
 mod audit;
 mod commands;
+mod dead_letters;
 mod description;
 mod endpoints;
 mod extract;
@@ -185,7 +186,7 @@ fn base_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projections::status))
         .routes(routes!(progress::progress))
         .routes(routes!(projections::parked))
-        .routes(routes!(projections::dead))
+        .routes(routes!(dead_letters::dead_letters))
         .routes(routes!(projections::rebuild))
         .routes(routes!(projections::pause))
         .routes(routes!(projections::resume))
