@@ -6,13 +6,13 @@
 //! next message catches it up; `projection reconcile` catches up all others. If every queue fails,
 //! the record is repeated until it is 20 hours old.
 
-use crate::delivery::notification::NotificationMessage;
+use crate::delivery::notification::{MAX_MESSAGE_BYTES, NotificationMessage};
 use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
-use eventstore::{Batch, CommandMetadata, Item, StreamId, is_batch, key_of};
+use eventstore::{Batch, CommandMetadata, Hash, Item, StreamId, is_batch, key_of};
 use futures::future::join_all;
 use projections::Consumer;
 use std::collections::BTreeSet;
@@ -144,22 +144,23 @@ impl FanOut {
             concerned.partition(|appended| accepted.contains(&appended.sequence_number));
         let mut report = SendReport { accepted: numbers(&sent).collect(), failed: Vec::new() };
         let waits = queue.fails_for() < self.patience;
-        for entries in open.chunks(MAX_ENTRIES) {
-            match self.send(queue, entries).await {
-                SendResult::All => report.accepted.extend(numbers(entries)),
-                SendResult::None => {
-                    report.failed.extend(entries.iter().map(|appended| appended.record));
-                    break;
+        let messages = if queue.route.consumer.bundled { bundles(&open) } else { singles(&open) };
+        for messages in messages.chunks(MAX_ENTRIES) {
+            let refused = match self.send(queue, messages).await {
+                SendResult::All => Vec::new(),
+                SendResult::None => (0..messages.len()).collect(),
+                SendResult::Without(refused) => refused,
+            };
+            for (index, batches) in messages.iter().enumerate() {
+                if refused.contains(&index) {
+                    report.failed.extend(batches.iter().map(|appended| appended.record));
+                } else {
+                    report.accepted.extend(numbers(batches));
                 }
-                SendResult::Without(failed) => {
-                    let (refused, had): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
-                        entries.iter().partition(|appended| failed.contains(&appended.record));
-                    report.accepted.extend(numbers(&had));
-                    report.failed.extend(refused.iter().map(|appended| appended.record));
-                    if waits {
-                        break;
-                    }
-                }
+            }
+            let none = refused.len() == messages.len();
+            if none || waits && !refused.is_empty() {
+                break;
             }
         }
         if report.failed.is_empty() && !open.is_empty() {
@@ -168,13 +169,13 @@ impl FanOut {
         report
     }
 
-    async fn send(&self, queue: &ConsumerQueue, appended: &[&AppendedBatch]) -> SendResult {
-        let entries = match appended
-            .iter()
-            .enumerate()
-            .map(|(id, appended)| entry(id, appended))
-            .collect::<Result<Vec<_>, _>>()
-        {
+    async fn send(&self, queue: &ConsumerQueue, messages: &[Vec<&AppendedBatch>]) -> SendResult {
+        let consumer = queue.route.consumer;
+        let entry = |(id, batches): (usize, &Vec<&AppendedBatch>)| match batches.as_slice() {
+            [appended] if !consumer.bundled => entry(id, appended),
+            batches => bundle_entry(id, consumer.name, batches),
+        };
+        let entries = match messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => {
                 queue.failed(&error);
@@ -190,11 +191,8 @@ impl FanOut {
             Ok(Ok(answer)) => {
                 let Some(failure) = answer.failed().first() else { return SendResult::All };
                 queue.failed(&NotTaken::from(failure));
-                let failed = answer
-                    .failed()
-                    .iter()
-                    .filter_map(|one| appended.get(one.id().parse::<usize>().ok()?));
-                SendResult::Without(failed.map(|appended| appended.record).collect())
+                let failed = answer.failed().iter().filter_map(|one| one.id().parse().ok());
+                SendResult::Without(failed.collect())
             }
             Ok(Err(error)) => {
                 queue.failed(&error);
@@ -208,10 +206,10 @@ impl FanOut {
     }
 }
 
-/// Which notifications a queue accepted.
+/// Which messages a queue accepted.
 enum SendResult {
     All,
-    /// All but these records.
+    /// All but the messages with these indexes.
     Without(Vec<usize>),
     None,
 }
@@ -334,6 +332,52 @@ fn entry(id: usize, appended: &AppendedBatch) -> Result<SendMessageBatchRequestE
         .message_body(serde_json::to_string(&appended.notification)?)
         .message_group_id(appended.notification.stream.as_str())
         .message_deduplication_id(appended.notification.deduplication_id())
+        .build()?;
+    Ok(built)
+}
+
+/// One message for each batch.
+fn singles<'a>(open: &[&'a AppendedBatch]) -> Vec<Vec<&'a AppendedBatch>> {
+    open.iter().map(|appended| vec![*appended]).collect()
+}
+
+/// Batches in as few messages as ten of them fit into one send.
+fn bundles<'a>(open: &[&'a AppendedBatch]) -> Vec<Vec<&'a AppendedBatch>> {
+    let (mut bundles, mut bytes): (Vec<Vec<&AppendedBatch>>, usize) = (Vec::new(), 0);
+    for appended in open {
+        let more = appended.notification.bytes();
+        match bundles.last_mut() {
+            Some(bundle) if bytes + more <= MAX_MESSAGE_BYTES => {
+                bundle.push(appended);
+                bytes += more;
+            }
+            _ => {
+                bundles.push(vec![appended]);
+                bytes = more;
+            }
+        }
+    }
+    bundles
+}
+
+/// A message with several notifications. All such messages of a consumer are one group, so that
+/// they are handled one after the other.
+fn bundle_entry(
+    id: usize,
+    group: &str,
+    batches: &[&AppendedBatch],
+) -> Result<SendMessageBatchRequestEntry, Unsendable> {
+    let notifications: Vec<&NotificationMessage> =
+        batches.iter().map(|appended| &appended.notification).collect();
+    let ends = [batches.first(), batches.last()];
+    let ids = ends.into_iter().flatten().map(|appended| appended.notification.deduplication_id());
+    let ids: Vec<String> = ids.collect();
+    let digest = Hash::of(&ids.iter().map(String::as_bytes).collect::<Vec<_>>());
+    let built = SendMessageBatchRequestEntry::builder()
+        .id(id.to_string())
+        .message_body(serde_json::to_string(&notifications)?)
+        .message_group_id(group)
+        .message_deduplication_id(format!("{}:{digest}", batches.len()))
         .build()?;
     Ok(built)
 }

@@ -8,6 +8,10 @@ use serde_json::value::RawValue;
 /// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read
 /// larger commits from the store.
 const MAX_CARRIED_BYTES: usize = 96 * 1024;
+/// The most bytes of a message with several notifications, for the same reason.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 100 * 1024;
+/// The most bytes of a notification without its commits.
+const MAX_ADDRESS_BYTES: usize = 256;
 
 /// The characters that SQS refuses in a message, and that JSON does not escape: U+FFFE and U+FFFF.
 const NEVER_CARRIED: [char; 2] = ['\u{fffe}', '\u{ffff}'];
@@ -46,6 +50,23 @@ impl NotificationMessage {
     /// The message for a batch that could not be read.
     pub fn address(stream: StreamId, version: u64) -> Self {
         Self { stream, version, last_version: version, format: None, commits: None }
+    }
+
+    /// The notifications of a message: one, or an array of several.
+    ///
+    /// # Errors
+    /// The body is neither.
+    pub fn read(body: &str) -> Result<Vec<Self>, serde_json::Error> {
+        if body.starts_with('[') {
+            serde_json::from_str(body)
+        } else {
+            serde_json::from_str(body).map(|notification| vec![notification])
+        }
+    }
+
+    /// About as many bytes as it has in a message, and not fewer.
+    pub(crate) fn bytes(&self) -> usize {
+        MAX_ADDRESS_BYTES + self.commits.as_ref().map_or(0, |commits| commits.get().len())
     }
 
     /// Unique for the batch: SQS drops a second message with it for five minutes.

@@ -20,7 +20,7 @@ pub(crate) struct SqsBatch<'a> {
     unhandled: BTreeSet<String>,
 }
 
-/// A message that can be read.
+/// A notification, and the message that it came with. A message may have several.
 struct ReadMessage<'a> {
     message: &'a SqsMessage,
     notification: Notification,
@@ -76,10 +76,14 @@ impl<'a> SqsBatch<'a> {
             let readable = if blocked.contains(&group) {
                 Err(Unreadable::Behind)
             } else {
-                notification_of(message)
+                notifications_of(message)
             };
             match readable {
-                Ok(notification) => read.push(ReadMessage { message, notification }),
+                Ok(notifications) => read.extend(
+                    notifications
+                        .into_iter()
+                        .map(|notification| ReadMessage { message, notification }),
+                ),
                 Err(error) => {
                     log_unreadable(consumer, message, &group, &error);
                     blocked.insert(group);
@@ -269,10 +273,10 @@ fn log_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unr
     }
 }
 
-fn notification_of(message: &SqsMessage) -> Result<Notification, Unreadable> {
-    let message: NotificationMessage =
-        serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
-    Ok(message.notification()?)
+fn notifications_of(message: &SqsMessage) -> Result<Vec<Notification>, Unreadable> {
+    let body = message.body.as_deref().ok_or(Unreadable::Empty)?;
+    let read = NotificationMessage::read(body)?.into_iter();
+    Ok(read.map(NotificationMessage::notification).collect::<Result<_, _>>()?)
 }
 
 fn id(message: &SqsMessage) -> String {

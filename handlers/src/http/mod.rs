@@ -5,6 +5,7 @@ mod async_status;
 mod audit;
 mod commands;
 mod console;
+mod dead_letters;
 mod description;
 mod endpoints;
 mod extract;
@@ -198,7 +199,7 @@ fn base_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projections::status))
         .routes(routes!(progress::progress))
         .routes(routes!(projections::parked))
-        .routes(routes!(projections::dead))
+        .routes(routes!(dead_letters::dead_letters))
         .routes(routes!(projections::rebuild))
         .routes(routes!(projections::pause))
         .routes(routes!(projections::resume))

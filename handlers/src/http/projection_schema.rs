@@ -354,38 +354,6 @@ pub(crate) struct ResumedStreamView {
     reason: Option<String>,
 }
 
-/// A sample of a dead-letter queue.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes an answer")]
-pub(crate) struct DeadLettersView {
-    /// The messages, at most ten of a group.
-    messages: Vec<DeadLetterView>,
-    /// About how many messages the queue has.
-    in_queue: u64,
-}
-
-/// A message of a dead-letter queue.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes an answer")]
-pub(crate) struct DeadLetterView {
-    /// Its id.
-    message_id: String,
-    /// Its message group: the name of its stream.
-    group: String,
-    /// The stream; null if the body is no notification.
-    stream: Option<String>,
-    /// The version of the first event; null if the body is no notification.
-    version: Option<u64>,
-    /// About how often it was received. Each look counts.
-    receives: u64,
-    /// When it was sent to the queue.
-    sent_at: DateTime<Utc>,
-    /// Its body, as text of any kind: at most 16 KB of JSON.
-    body: String,
-    /// Whether the body is longer, so that only its beginning is shown.
-    truncated: bool,
-}
-
 /// The result of a redrive.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]

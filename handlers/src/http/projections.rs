@@ -3,12 +3,11 @@
 use super::extract::{PathParameter, StepBody};
 use super::params::Params;
 use super::projection_schema::{
-    DeadLettersView, DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView,
-    RedrivenView, ResumeBody, ResumptionView, RollbackBody, SwitchBody,
+    DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView,
+    ResumeBody, ResumptionView, RollbackBody, SwitchBody,
 };
 use super::{Api, ApiState};
 use crate::operations::View;
-use crate::operations::dead_letters::{DEFAULT_DEAD_LETTERS, DeadLetters, MAX_DEAD_LETTERS};
 use crate::operations::redrive::Redriven;
 use crate::operations::resume::{InvalidParkedCursor, ParkedStreams, Resumption};
 use crate::problem::Problem;
@@ -80,34 +79,6 @@ pub(crate) async fn parked(
     let params = params.only(&["limit", "cursor"])?;
     let (limit, cursor) = (params.limit(100)?, params.parsed("cursor")?);
     Ok(Json(api.operations.parked(&projection, limit, cursor.as_ref()).await?))
-}
-
-/// How many dead letters to show.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes parameters")]
-struct SampleParameters {
-    /// The most messages; 20 by default.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<u32>,
-}
-
-/// A sample of the dead-letter queue.
-///
-/// The messages stay in the queue, and a look counts as a receive. A redrive in progress refuses
-/// it.
-#[utoipa::path(get, path = "/projections/{name}/dead", tag = "projections",
-    params(("name" = String, Path, description = "The projection's name"), SampleParameters),
-    responses((status = 200, description = "Some messages of the queue", body = DeadLettersView)))]
-pub(crate) async fn dead(
-    State(api): ApiState,
-    PathParameter(name): PathParameter,
-    params: Params,
-) -> Result<Json<DeadLetters>, Problem> {
-    let projection = known(&api, &name)?;
-    let limit = params.only(&["limit"])?.number("limit", 1..=u64::from(MAX_DEAD_LETTERS))?;
-    let limit = limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_DEAD_LETTERS);
-    Ok(Json(api.operations.dead_letters(&projection, limit).await?))
 }
 
 /// Rebuilds the read model into the standby generation. The active one stays in use.

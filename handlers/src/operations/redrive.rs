@@ -119,10 +119,11 @@ impl Redrive<'_> {
     /// The message to send, or why there is none.
     async fn successor(&self, message: &Message) -> Result<Result<Outgoing, String>, OperateError> {
         let deduplication_id = format!("redrive:{}", id(message));
-        if let Some((stream, body)) = readable(message) {
-            return Ok(Ok(Outgoing { body, group: stream.to_string(), deduplication_id }));
-        }
         let group = group(message);
+        if let Some((stream, body)) = readable(message) {
+            let group = stream.map_or(group, String::from);
+            return Ok(Ok(Outgoing { body, group, deduplication_id }));
+        }
         let Ok(stream) = StreamId::new(&group) else {
             return Ok(Err("it cannot be read, and its group is no stream".to_owned()));
         };
@@ -144,11 +145,14 @@ impl Redrive<'_> {
     }
 }
 
-/// The stream and the body of a readable notification.
-fn readable(message: &Message) -> Option<(StreamId, String)> {
+/// The body of a readable message, and its stream if it has one notification.
+fn readable(message: &Message) -> Option<(Option<StreamId>, String)> {
     let body = message.body.clone()?;
-    let notification: NotificationMessage = serde_json::from_str(&body).ok()?;
-    Some((notification.notification().ok()?.stream, body))
+    let read = NotificationMessage::read(&body).ok()?.into_iter();
+    let mut streams: Vec<StreamId> =
+        read.map(|one| Some(one.notification().ok()?.stream)).collect::<Option<_>>()?;
+    let stream = if streams.len() == 1 { streams.pop() } else { None };
+    Some((stream, body))
 }
 
 fn id(message: &Message) -> String {

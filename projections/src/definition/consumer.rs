@@ -9,6 +9,9 @@ pub struct Consumer {
     pub name: &'static str,
     /// The streams whose commits it gets.
     pub follows: Follows,
+    /// Whether one message has the notifications of many streams, and messages are handled one
+    /// after the other.
+    pub bundled: bool,
 }
 
 /// Which streams a consumer follows.

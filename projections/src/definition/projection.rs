@@ -83,7 +83,8 @@ impl fmt::Debug for Kind {
 impl Projection {
     /// The consumer that its queue is for.
     pub const fn consumer(&self) -> Consumer {
-        Consumer { name: self.name, follows: self.follows }
+        let bundled = matches!(self.kind, Kind::Journal);
+        Consumer { name: self.name, follows: self.follows, bundled }
     }
 
     /// The shape of generations that were begun before shapes were stored.

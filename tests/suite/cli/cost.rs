@@ -33,17 +33,18 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
         .json();
     let estimate = &answer["estimates"][0];
     // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment
-    // 7; audit 3 x 3; journal 3 ends, and 30 batches a second of 10 x 160 bytes.
-    let written = (100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0 + 3.0) + 30.0 * 2.0) * MONTH_S;
+    // 7; audit 3 x 3; journal 3 ends, and 10 batches a second of 30 x 160 bytes.
+    let written = (100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0 + 3.0) + 10.0 * 5.0) * MONTH_S;
     // Fulfilment's commands; orders 2 x 1.7, bestsellers 2 x 2.3, stock 2, fulfilment 5; audit 3;
     // journal 1; and the reads.
     let read = (100.0 * (1.0 + (3.4 + 4.6 + 2.0 + 5.0) + 3.0 + 1.0) + 50.0) * MONTH_S;
     // Five items of 300 + 400 bytes, fourteen of 300, 100 more each.
     let stored =
         100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 14.0 * 300.0 + 19.0 * 100.0) / 1_073_741_824.0;
-    // 200, 200, 100, 300, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And
+    // 200, 200, 100, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And
     // empty queues.
-    let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0 + 30.0;
+    // For the journal, one for each call of fan-out.
+    let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0 + 10.0;
     let queued = (batches * 3.0 + 8.0 * 5.0 / 20.0) * MONTH_S;
     // Those batches, 100 commands, 50 reads, 300 commits in batches of 30.
     let invoked = (batches + 100.0 + 50.0 + 10.0) * MONTH_S;
@@ -51,9 +52,9 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
         + 20.0 * 0.017
         + 10.0 * 0.107
         + 30.0 * 0.057
-        + 30.0 * 0.022
+        + 10.0 * (0.002 + (2.0 + 30.0 * 0.06) * 0.005)
         + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
-    let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 14.0 * 0.005)) * 0.25 * MONTH_S;
+    let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 12.0 * 0.005)) * 0.25 * MONTH_S;
     // A line of 560 bytes for each request, commit and message, 650 an invocation; 150 a request at
     // the gateway.
     let lines = (150.0 + 100.0 * (3.0 + 14.0)) * MONTH_S;

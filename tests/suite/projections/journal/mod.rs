@@ -1,6 +1,7 @@
 //! The journal: every commit once, without a gap, whatever writers and queues do.
 
 mod append;
+mod bundles;
 mod cost;
 mod pages;
 mod rebuilt;

@@ -99,7 +99,7 @@ impl Load {
         );
         let journal = per_command::JOURNAL;
         let journal_ends = a_second(journal.write_units, journal.read_units);
-        let batch_bytes = self.batch(&journal) * per_command::JOURNAL_ENTRY_BYTES;
+        let batch_bytes = self.notifications(&journal) * per_command::JOURNAL_ENTRY_BYTES;
         let journal_batches =
             self.batches_per_s(&journal) * (batch_bytes / WRITE_UNIT_BYTES).ceil();
         [
@@ -126,26 +126,51 @@ impl Load {
         (self.large_item_bytes() / WRITE_UNIT_BYTES).ceil()
     }
 
+    /// Calls of fan-out per second.
+    fn fan_out_per_s(&self) -> f64 {
+        let commits_per_s = self.commands_per_s * per_command::COMMITS;
+        commits_per_s / filled(commits_per_s, per_command::MAX_RECORDS)
+    }
+
+    /// Messages per second.
+    fn messages_per_s(&self, consumer: &Consumer) -> f64 {
+        if consumer.bundled {
+            self.fan_out_per_s()
+        } else {
+            self.commands_per_s * consumer.messages
+        }
+    }
+
     /// Messages per batch.
     fn batch(&self, consumer: &Consumer) -> f64 {
-        filled(self.commands_per_s * consumer.messages, per_command::MAX_MESSAGES)
+        filled(self.messages_per_s(consumer), per_command::MAX_MESSAGES)
+    }
+
+    /// Notifications per batch.
+    fn notifications(&self, consumer: &Consumer) -> f64 {
+        let batches_per_s = self.batches_per_s(consumer);
+        if batches_per_s > 0.0 {
+            self.commands_per_s * consumer.messages / batches_per_s
+        } else {
+            0.0
+        }
     }
 
     /// Batches per second. Each is one send, receive, deletion and invocation.
     pub(super) fn batches_per_s(&self, consumer: &Consumer) -> f64 {
-        self.commands_per_s * consumer.messages / self.batch(consumer)
+        self.messages_per_s(consumer) / self.batch(consumer)
     }
 
     /// The consumer's invocations.
     pub(super) fn batches(&self, consumer: &Consumer) -> Invocations {
-        let requests = consumer.shared_requests + self.batch(consumer) * consumer.requests;
+        let requests = consumer.shared_requests + self.notifications(consumer) * consumer.requests;
         Invocations::of(self.batches_per_s(consumer), requests)
     }
 
     fn queue_requests_per_s(&self) -> f64 {
         let requests = per_command::CONSUMERS.iter().map(|consumer| {
             // Sends and receives count by size, deletions do not.
-            let chunks = (self.batch(consumer) * self.large_item_bytes()
+            let chunks = (self.notifications(consumer) * self.large_item_bytes()
                 / per_command::REQUEST_BYTES)
                 .ceil();
             self.batches_per_s(consumer) * (2.0 * chunks + 1.0)
@@ -167,8 +192,7 @@ impl Load {
 
     /// The invocations of all functions.
     pub(super) fn invocations(&self) -> Invocations {
-        let commits_per_s = self.commands_per_s * per_command::COMMITS;
-        let fan_out = commits_per_s / filled(commits_per_s, per_command::MAX_RECORDS);
+        let fan_out = self.fan_out_per_s();
         let sent_per_s: f64 =
             per_command::CONSUMERS.iter().map(|consumer| self.batches_per_s(consumer)).sum();
         let queues = per_command::CONSUMERS.map(|consumer| self.batches(&consumer));

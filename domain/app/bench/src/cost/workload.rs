@@ -39,11 +39,13 @@ pub(super) const LARGE_ITEMS: f64 = 5.0;
 pub(super) struct Consumer {
     /// Its name.
     pub(super) name: &'static str,
-    /// Messages per command.
+    /// Notifications per command. Each is a message, unless they are bundled.
     pub(super) messages: f64,
+    /// Whether a call of fan-out sends one message with all of its notifications.
+    pub(super) bundled: bool,
     /// Requests to DynamoDB per batch.
     pub(super) shared_requests: f64,
-    /// Requests to DynamoDB per message.
+    /// Requests to DynamoDB per notification.
     pub(super) requests: f64,
     /// Concurrent batches, as the template's mapping allows.
     pub(super) batches_at_once: f64,
@@ -57,6 +59,7 @@ pub(super) struct Consumer {
 pub(super) const ORDERS: Consumer = Consumer {
     name: "orders",
     messages: 2.0,
+    bundled: false,
     shared_requests: 1.0,
     requests: 1.7,
     batches_at_once: 20.0,
@@ -67,6 +70,7 @@ pub(super) const ORDERS: Consumer = Consumer {
 pub(super) const BESTSELLERS: Consumer = Consumer {
     name: "bestsellers",
     messages: 2.0,
+    bundled: false,
     shared_requests: 3.0,
     requests: 0.0,
     batches_at_once: 2.0,
@@ -76,6 +80,7 @@ pub(super) const BESTSELLERS: Consumer = Consumer {
 pub(super) const STOCK: Consumer = Consumer {
     name: "stock",
     messages: 1.0,
+    bundled: false,
     shared_requests: 1.0,
     requests: 2.0,
     batches_at_once: 20.0,
@@ -85,19 +90,21 @@ pub(super) const STOCK: Consumer = Consumer {
 pub(super) const AUDIT: Consumer = Consumer {
     name: "audit",
     messages: 3.0,
+    bundled: false,
     shared_requests: 1.0,
     requests: 1.0,
     batches_at_once: 20.0,
     write_units: 3.0 * 3.0,
     read_units: 3.0,
 };
-/// Each batch reads ends of new streams, puts a batch, and writes the ends at once. The unit per
-/// commit is that of its stream's end; the batch comes on top.
+/// Reads generations and ends of new streams. Then, for a hundred commits, one put and a hundred
+/// ends, twenty at once. The unit per commit is that of its stream's end; the batch comes on top.
 pub(super) const JOURNAL: Consumer = Consumer {
     name: "journal",
     messages: 3.0,
-    shared_requests: 4.0,
-    requests: 0.0,
+    bundled: true,
+    shared_requests: 2.0,
+    requests: 0.06,
     batches_at_once: 2.0,
     write_units: 3.0,
     read_units: 1.0,
@@ -107,6 +114,7 @@ pub(super) const JOURNAL: Consumer = Consumer {
 pub(super) const FULFILMENT: Consumer = Consumer {
     name: "fulfilment",
     messages: 3.0,
+    bundled: false,
     shared_requests: 0.0,
     requests: 14.0 / 3.0,
     batches_at_once: 20.0,
@@ -155,7 +163,7 @@ pub(super) const TOKENS_A_CLIENT: f64 = 730.0;
 
 pub(super) const ASSUMPTIONS: [Assumption; 11] = [
     Assumption {
-        what: "a command is an order of one line that is confirmed: 3 commits, 14 messages",
+        what: "a command is an order of one line that is confirmed: 3 commits, 14 notifications",
         why: "the shop's usual case; more lines, rejections and shipping cost more",
     },
     Assumption {
