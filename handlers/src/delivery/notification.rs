@@ -58,7 +58,9 @@ impl NotificationMessage {
     /// The body is neither.
     pub fn read(body: &str) -> Result<Vec<Self>, serde_json::Error> {
         if body.starts_with('[') {
-            serde_json::from_str(body)
+            let several: Vec<Self> = serde_json::from_str(body)?;
+            let empty = || serde::de::Error::custom("a message has at least one notification");
+            Some(several).filter(|several| !several.is_empty()).ok_or_else(empty)
         } else {
             serde_json::from_str(body).map(|notification| vec![notification])
         }

@@ -88,7 +88,7 @@ async fn send(client: &Client, command: &Command) -> Option<Acknowledged> {
 async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
     let dev = Dev::start(data).await;
     let (http, answers) = (Client::of(&dev.url), AtomicUsize::new(0));
-    let enough = fastrand::usize(20..full_or(120, 60));
+    let enough = fastrand::usize(full_or(20, 60)..full_or(120, 90));
     let killer = async {
         while answers.load(Ordering::Relaxed) < enough {
             tokio::time::sleep(Duration::from_millis(1)).await;

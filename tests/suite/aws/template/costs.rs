@@ -25,8 +25,10 @@ async fn the_estimate_goes_by_the_templates_numbers() {
         count("AWS::CloudWatch::Dashboard").to_bits()
     );
     // They are created unless a stage has another token issuer.
-    let clients =
-        f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
+    let is_machine = |client: &Value| client["AllowedOAuthFlows"] == json!(["client_credentials"]);
+    let clients = template.all("AWS::Cognito::UserPoolClient");
+    let clients = clients.filter(|(_, client)| is_machine(client)).count();
+    let clients = f64::from(u32::try_from(clients).unwrap());
     assert_eq!(quantity("Cognito, machine clients").to_bits(), clients.to_bits());
     assert_eq!(template.document["Globals"]["Function"]["MemorySize"], 256);
     let recovery = json!(true);

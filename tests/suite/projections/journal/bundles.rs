@@ -102,10 +102,9 @@ async fn a_stream_that_cannot_be_journaled_is_parked_and_holds_up_none() {
 async fn an_unreadable_message_is_a_failure_and_blocks_no_reader() {
     let stack = TestStack::start().await;
     let handler = stack.handler(PROJECTION);
-    for body in ["[{}]", "[", r#"[{"stream":"note-1","version":1,"last_version":1},7]"#] {
+    for body in ["[]", "[{}]", "[", r#"[{"stream":"note-1","version":1,"last_version":1},7]"#] {
         let message = Message::new("journal", body);
         assert_eq!(deliver(&handler, &[message.clone()]).await, [message.id], "{body}");
     }
-    assert!(deliver(&handler, &[Message::new("journal", "[]")]).await.is_empty());
     assert!(stored(&stack, 1).await.is_empty());
 }
