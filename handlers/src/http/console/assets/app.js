@@ -35,6 +35,8 @@ function App() {
   const known = PAGES.find((one) => one.name === here.page);
   useEffect(() => {
     document.title = `${known?.title ?? "Not found"}${here.id ? ` ${visible(cut(here.id, 40))}` : ""} · ${config.title}`;
+    // On a narrow screen the list of pages scrolls.
+    document.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [known, here.id]);
   useEffect(() => {
     if (!online) announcement.set("The API does not answer. The console tries again.");

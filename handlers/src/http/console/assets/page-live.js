@@ -49,7 +49,7 @@ export function Live({ query }) {
       ${open && html`<${EventDetail} event=${open} onClose=${() => setOpen(null)} />`}
     </div>
     <p class="hint">${count(shown.length, "event")}, newest first${
-      buffer.end === null ? "" : `. The journal has ${count(commitsUntil(buffer.end), "commit")}`}. The page holds at most ${number(MAX_EVENTS)}.</p>`;
+      buffer.end === null ? "" : `. The journal has ${count(commitsUntil(buffer.end), "commit")}, with readings`}. The page holds at most ${number(MAX_EVENTS)}.</p>`;
 }
 
 function State({ state, paused, held }) {
@@ -62,8 +62,7 @@ function State({ state, paused, held }) {
 function Damaged({ found }) {
   if (found.length === 0) return null;
   return html`<div class="notice bad" role="alert"><p><strong>${count(found.length, "commit")} cannot be read as written.</strong></p>
-    <ul>${found.map((one) => html`<li><a href=${link("streams", one.stream)}>${visible(one.stream)}</a>
-      version ${one.version}: ${visible(one.reason)}</li>`)}</ul></div>`;
+    <ul>${found.map((one) => html`<li><a href=${link("streams", one.stream)}>${visible(one.stream)}</a> version ${one.version}: ${visible(one.reason)}</li>`)}</ul></div>`;
 }
 
 function Filters({ query }) {

@@ -22,8 +22,7 @@ export function Parked({ id }) {
     ${loading && html`<${Loading} what="projections" />`}
     ${data && id && shown.length === 0 && html`<p class="notice bad" role="alert">There is no projection ${visible(id)}.</p>`}
     ${data && !id && halted.length === 0 && html`<${Empty} title="No stream is parked, and no message is dead">
-      A stream is parked when its next event cannot be applied. Other streams go on. To see it, start
-      <code>dev --break READ_MODEL=EVENT_TYPE</code> and send a command.<//>`}
+      A stream is parked when its next event cannot be applied. Other streams go on. To see it, start <code>dev --break READ_MODEL=EVENT_TYPE</code> and send a command.<//>`}
     ${shown.map((one) => html`<${Section} key=${one.name} title=${one.name} tools=${html`<a href=${link("projections", one.name)}>Steps of ${one.name}</a>`}>
       <${Streams} name=${one.name} parked=${one.parked} reloadAll=${reload} />
       <${DeadLetters} name=${one.name} letters=${one.lag?.dead_letters ?? 0} reloadAll=${reload} /><//>`)}`;

@@ -51,9 +51,9 @@ export function JobBar({ job, long = false }) {
   return html`<div class="job">
     <progress max="1" value=${share} aria-label=${`${job.kind} ${percent}`}></progress>
     <span>${job.kind} ${percent}${left && `, ${left}`}</span>
-    ${long && html`<span class="muted">pass ${job.pass + 1} (${pass}): ${number(job.tally.batches)} of about
-      ${job.items_expected === null ? "?" : number(job.items_expected)} items, ${rate(job.items_per_second)} a second,
-      ${number(job.segments_done)} of ${count(job.segments, "segment")} done</span>`}
+    ${long && html`<span class="muted">pass ${job.pass + 1} (${pass}): ${number(job.tally.batches)} of about ${
+      job.items_expected === null ? "?" : number(job.items_expected)} items, ${rate(job.items_per_second)} a second, ${
+      number(job.segments_done)} of ${count(job.segments, "segment")} done</span>`}
   </div>`;
 }
 
