@@ -44,25 +44,39 @@ test("a broken read model has a badge, and resuming it after the repair removes 
   page.isClean();
 });
 
-test("a rebuild's bar moves, and its steps lead on", async (t) => {
+test("the bar of a job moves, with its rate and the time left", async (t) => {
+  const { url } = await dev(t);
+  const view = await get(url, "/projections/stock");
+  const zero = { batches: 0, commits: 0, events: 0, streams: 0 };
+  const job = (batches) => ({ number: 1, kind: "rebuild", pass: 0, paused: false, started_at: "2026-01-01T00:00:00Z", segments: 4, segments_done: 0,
+    tally: { ...zero, batches }, items_expected: 4000, items_per_second: 25, seconds_left: (4000 - batches) / 25 });
+  let batches = 1000;
+  const page = await open(t, `${url}/console/#/projections/stock`, {
+    before: (page) => page.route("**/projections/stock", (route) => route.fulfill({ json: { ...view, job: job(batches) } })),
+  });
+  await page.getByText("rebuild 25 %, 2 min 0 s left").waitFor();
+  await page.getByText("pass 1 (backfill): 1,000 of about 4,000 items, 25 a second, 0 of 4 segments done").waitFor();
+  batches = 3000;
+  await page.getByText("rebuild 75 %, 40 s left").waitFor();
+  assert.equal(await page.getByRole("progressbar").evaluate((bar) => bar.value), 0.75);
+  await screenshot(page, "rebuild");
+  page.isClean();
+});
+
+test("a rebuild shows its bar, and its steps lead on", async (t) => {
   const { url } = await dev(t, { options: ["--without-processes"] });
-  const batch = (from) => Promise.all(Array.from({ length: 20 }, (_, index) =>
-    post(url, "/orders", ORDER, { "Idempotency-Key": `o-${from + index}` })));
-  for (let from = 0; from < 600; from += 20) await batch(from);
+  for (let number = 0; number < 50; number++) await post(url, "/orders", ORDER, { "Idempotency-Key": `o-${number}` });
   const page = await open(t, `${url}/console/#/projections/orders`);
   const step = (name) => page.getByRole("listitem").getByRole("button", { name, exact: true });
   await page.getByText("There is no standby generation: rebuild first.").waitFor();
+  // The answer to the step has the job, even if it ends before the next look at it.
   await page.evaluate(() => {
-    window.shares = [];
-    new MutationObserver(() => document.querySelectorAll("section progress").forEach((bar) => window.shares.push(bar.value)))
-      .observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+    new MutationObserver(() => { window.sawBar ||= document.querySelector("section progress") !== null; })
+      .observe(document.body, { subtree: true, childList: true });
   });
   await step("Rebuild").click();
-  await page.getByRole("progressbar").first().waitFor();
-  await screenshot(page, "rebuild");
   await page.getByText("standby: complete").waitFor({ timeout: 60000 });
-  const shares = await page.evaluate(() => [...new Set(window.shares)]);
-  assert.ok(shares.length >= 2, `the bar was at ${shares}`);
+  assert.ok(await page.evaluate(() => window.sawBar));
   await page.getByText("Generation 2 (complete) is the standby: switch to it or drop it first.").waitFor();
   await step("Switch").click();
   await page.getByRole("row").filter({ hasText: "2" }).filter({ hasText: "active: it is read" }).waitFor();
