@@ -48,7 +48,8 @@ test("a rebuild's bar moves, and its steps lead on", async (t) => {
   const { url } = await dev(t, { options: ["--without-processes"] });
   const batch = (from) => Promise.all(Array.from({ length: 20 }, (_, index) =>
     post(url, "/orders", ORDER, { "Idempotency-Key": `o-${from + index}` })));
-  for (let from = 0; from < 600; from += 20) await batch(from);
+  // So many that the job is seen at work more than once.
+  for (let from = 0; from < 4000; from += 20) await batch(from);
   const page = await open(t, `${url}/console/#/projections/orders`);
   const step = (name) => page.getByRole("listitem").getByRole("button", { name, exact: true });
   await page.getByText("There is no standby generation: rebuild first.").waitFor();
