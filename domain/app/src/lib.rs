@@ -54,10 +54,10 @@ pub fn app() -> App {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_app_lists_read_models_then_the_index_then_processes() {
+    fn the_app_lists_read_models_then_index_journal_and_processes() {
         let app = super::app().checked().unwrap();
         let names: Vec<&str> = app.consumers().iter().map(|projection| projection.name).collect();
-        assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
+        assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "journal", "fulfilment"]);
     }
 
     #[test]

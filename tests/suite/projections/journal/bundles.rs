@@ -104,7 +104,7 @@ async fn an_unreadable_message_is_a_failure_and_blocks_no_reader() {
     let handler = stack.handler(PROJECTION);
     for body in ["[]", "[{}]", "[", r#"[{"stream":"note-1","version":1,"last_version":1},7]"#] {
         let message = Message::new("journal", body);
-        assert_eq!(deliver(&handler, &[message.clone()]).await, [message.id], "{body}");
+        assert_eq!(deliver(&handler, std::slice::from_ref(&message)).await, [message.id], "{body}");
     }
     assert!(stored(&stack, 1).await.is_empty());
 }

@@ -78,10 +78,8 @@ async fn items(stack: &TestStack) -> Vec<Item> {
 }
 
 fn attribute<'a>(item: &'a Item, name: &str) -> &'a str {
-    match &item[name] {
-        AttributeValue::S(text) | AttributeValue::N(text) => text,
-        other => panic!("{name} is {other:?}"),
-    }
+    let value: &AttributeValue = &item[name];
+    value.as_s().or(value.as_n()).unwrap()
 }
 
 /// The generation's journal by position, read from the items as they are stored.
@@ -122,7 +120,7 @@ async fn written(stack: &TestStack, streams: &[StreamId]) -> HashMap<StreamId, V
 async fn assert_exact(stack: &TestStack, generation: u32, streams: &[StreamId]) {
     let journal = stored(stack, generation).await;
     let positions: Vec<u64> = journal.keys().copied().collect();
-    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>(), "a gap");
+    assert_eq!(positions, (1..).take(positions.len()).collect::<Vec<_>>(), "a gap");
     let mut by_stream: HashMap<StreamId, Vec<Journaled>> = HashMap::new();
     for entry in journal.values() {
         by_stream.entry(StreamId::new(&*entry.0).unwrap()).or_default().push(entry.clone());

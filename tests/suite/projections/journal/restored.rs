@@ -63,7 +63,7 @@ async fn a_pass_finds_new_commits_of_a_restored_stream() {
     assert!(report.complete, "{report:?}");
     let journal = stored(&stack, 1).await;
     assert_eq!(journal.len(), 11);
-    assert_eq!(journal[&11], written(&stack, &[a.clone()]).await[&a][3]);
+    assert_eq!(journal[&11], written(&stack, std::slice::from_ref(&a)).await[&a][3]);
     assert!(reconcile(&projector(&stack), &PROJECTION).await.complete);
     assert_eq!(stored(&stack, 1).await.len(), 11);
 }
@@ -84,6 +84,6 @@ async fn a_message_of_a_lost_commit_is_refused() {
     let failed = project(&process(&stack), vec![notification(&all[2])]).await;
     let journal = stored(&stack, 1).await;
     assert_eq!(journal.len(), 5, "{failed:?}");
-    let all = written(&stack, &[a.clone()]).await;
+    let all = written(&stack, std::slice::from_ref(&a)).await;
     assert_eq!([&journal[&4], &journal[&5]], [&all[&a][1], &all[&a][2]]);
 }

@@ -79,11 +79,13 @@ function Steps({ one, replace, reload }) {
     setAsked(null);
     step.run(asked, extra);
   };
-  const isIncomplete = step.error?.operation === operations.switch && one.other?.state === "incomplete";
+  const refused = STEPS.find(({ operation }) => operation === step.error?.operation);
+  const accepted = step.error?.message?.startsWith("positions change") ? { accept_new_positions: true }
+    : refused?.name === "switch" && one.other?.state === "incomplete" ? { accept_incomplete: true } : null;
   return html`<${Section} title="Steps">
     <${Failure} error=${step.error} what="The step" />
-    ${isIncomplete && html`<p><button type="button" class="danger" onClick=${() =>
-      step.run(STEPS.find(({ name }) => name === "switch"), { accept_incomplete: true })}>Switch to the incomplete generation</button></p>`}
+    ${accepted && html`<p><button type="button" class="danger" onClick=${() => step.run(refused, accepted)}>${
+      refused.title} and ${Object.keys(accepted)[0].replaceAll("_", " ")}</button></p>`}
     ${step.result && html`<${Outcome}>${step.result}: accepted.<//>`}
     <ul class="steps">${STEPS.map((one_) => html`<${Step} key=${one_.name} step=${one_} refusal=${one_.refusal(one)} busy=${step.busy} begin=${begin} />`)}</ul>
     ${asked && html`<${Confirm} step=${asked} one=${one} onConfirm=${confirm} onClose=${() => setAsked(null)} />`}<//>`;
