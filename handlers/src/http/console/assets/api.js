@@ -1,6 +1,6 @@
 // Requests to the API. All paths of the machine that the console uses are here.
 
-import { base, described, observable, openapi } from "./config.js";
+import { base, described, observable } from "./config.js";
 import { session } from "./login.js";
 
 /** Method and path of each operation, as the OpenAPI document has them. */
@@ -102,12 +102,6 @@ function parsed(text) {
   } catch {
     return text === "" ? null : { detail: text.slice(0, 500) };
   }
-}
-
-/** Whether the server has an operation: an older one may lack it. */
-export function offers(operation) {
-  const [method, path] = operation.split(" ");
-  return openapi !== null && described(method, path) !== undefined;
 }
 
 /** A key for a command. No time is in it, because the client's clock may be wrong. */
