@@ -34,6 +34,12 @@ def bend_query(query, path):
     if path.endswith("/diff") and not {"to", "to_time"} & set(query):
         # By default the range ends at the head, which may be before the first version.
         query.pop("from", None)
+    # A position is what an earlier answer gave, and a prefix names its category itself.
+    if "after" in query:
+        query["after"] = "0"
+        query.pop("last", None)
+    if "category" in query:
+        query.pop("prefix", None)
     if path.endswith("/at"):
         query.pop("time" if "version" in query else "version", None)
         if not query:

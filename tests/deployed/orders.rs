@@ -38,6 +38,16 @@ async fn an_order_is_placed_confirmed_read_and_audited() {
             .then_some(())
     })
     .await;
+    eventually("the journal has both commits in order", || async {
+        let path = "/audit/tail?last=500&limit=500&category=order&wait=5";
+        let events = stack.get(path).await.body["events"].as_array()?.clone();
+        let of_stream = events.into_iter().filter(|event| event["stream"] == json!(stream));
+        let versions: Vec<_> = of_stream.map(|event| event["version"].clone()).collect();
+        (versions == [json!(1), json!(2)]).then_some(())
+    })
+    .await;
+    let listed = stack.get(&format!("/audit/streams?prefix={stream}")).await.body;
+    assert_eq!(listed["streams"][0]["version"], 2, "{listed}");
     let verified = stack.get(&format!("/audit/streams/{stream}/verify")).await.body;
     assert_eq!((&verified["verified"], &verified["commits"]), (&json!(true), &json!(2)));
 }

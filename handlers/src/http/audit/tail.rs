@@ -36,7 +36,7 @@ struct TailParameters {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// Only events of streams of these categories, with commas.
-    #[param(pattern = "^[a-z][a-z0-9_]*(,[a-z][a-z0-9_]*)*$", max_length = 1024)]
+    #[param(pattern = "^[a-z][a-z0-9_]{0,97}(,[a-z][a-z0-9_]{0,97})*$", max_length = 1024)]
     category: Option<String>,
     /// Only events of these types, with commas.
     #[param(pattern = "^[!-+.-~]{1,128}(,[!-+.-~]{1,128})*$", max_length = 1024)]

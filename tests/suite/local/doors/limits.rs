@@ -1,6 +1,7 @@
 //! Slow and greedy clients.
 
 use super::{ISBN, Program, raw, rest};
+use crate::harness::waiting::eventually;
 use axum::Router;
 use axum::routing::get;
 use handlers::http::server::{self, Limits};
@@ -110,5 +111,10 @@ async fn many_connections_to_a_running_program_are_bounded() {
         "{rejected}"
     );
     drop(held);
+    eventually("connections are free again", || async {
+        let answer = reqwest::get(system.url("/healthz")).await.ok()?;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
     system.receive(ISBN, 5).await;
 }
