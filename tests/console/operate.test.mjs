@@ -106,6 +106,23 @@ test("a rebuild shows its bar, and its steps lead on", async (t) => {
   page.isClean();
 });
 
+test("a rebuilt journal is switched to once new positions are accepted", async (t) => {
+  const { url } = await dev(t, { options: ["--without-processes"] });
+  await post(url, "/orders", ORDER, { "Idempotency-Key": "o-1" });
+  const before = (await get(url, "/audit/tail?last=1")).end;
+  const page = await open(t, `${url}/console/#/projections/journal`);
+  const step = (name) => page.getByRole("listitem").getByRole("button", { name, exact: true });
+  await step("Rebuild").click();
+  await page.getByText("standby: complete").waitFor({ timeout: 60000 });
+  await step("Switch").click();
+  await page.getByRole("alert").filter({ hasText: "Positions change" }).waitFor();
+  await page.getByRole("button", { name: "Switch and accept new positions" }).click();
+  await page.getByRole("row").filter({ hasText: "2" }).filter({ hasText: "active: it is read" }).waitFor();
+  const old = await fetch(`${url}/audit/tail?after=${before}`);
+  assert.equal(old.status, 400, "positions of before are refused");
+  page.isClean();
+});
+
 test("a step that the API refuses says why", async (t) => {
   const { url } = await dev(t);
   const page = await open(t, `${url}/console/#/projections/orders`);
