@@ -1,8 +1,8 @@
 //! The journal: one sequence of all commits, without a gap.
 //!
 //! Each commit gets a position: 1, 2, 3 and so on. The order is that of arrival, and within a
-//! stream that of its versions. A late commit comes later, never in between. So whoever follows
-//! the journal from a position gets each commit exactly once.
+//! stream that of its versions. A late commit comes later, never in between. So a reader
+//! that continues from a position gets each commit exactly once.
 //!
 //! | partition | sorted by | one item has |
 //! |---|---|---|

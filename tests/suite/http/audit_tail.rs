@@ -11,7 +11,7 @@ async fn program() -> Program {
     Program::start().await
 }
 
-/// Receives copies of a book, by a command of its own.
+/// Receives copies of a book, each time by another command.
 async fn receive(program: &Program, book: u32, copies: u32) {
     let (path, key) = (format!("/stock/{}/receive", isbn(book)), format!("{book}-{copies}"));
     program.done(&path, &key, &json!({"quantity": copies + 1})).await;
@@ -46,7 +46,7 @@ fn names(events: &[Value]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn whoever_follows_gets_each_commit_once() {
+async fn a_reader_that_follows_gets_each_commit_once() {
     let program = program().await;
     for number in 0..12 {
         receive(&program, number % 4, number).await;

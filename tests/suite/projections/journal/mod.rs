@@ -56,7 +56,7 @@ async fn append(projector: &Projector, batches: &[Batch]) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// A process of its own: it knows nothing of the journal yet.
+/// A new process: it knows nothing of the journal yet.
 fn process(stack: &TestStack) -> Projector {
     stack.projector()
 }
